@@ -1,0 +1,1 @@
+"""One EVM node and many: JSON-RPC, ABI, signing, logs."""
