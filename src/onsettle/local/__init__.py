@@ -1,0 +1,1 @@
+"""The local stack: embedded PostgreSQL, a local chain, the demo."""

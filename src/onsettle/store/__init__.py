@@ -1,0 +1,1 @@
+"""PostgreSQL: the one store and the one coordinator."""
