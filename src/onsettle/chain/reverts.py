@@ -1,6 +1,9 @@
 """Why a call reverted, from the bytes that it returned."""
 
+import re
+
 from onsettle.chain.codec import decode_string, decode_uint, selector
+from onsettle.chain.jsonrpc import RpcError
 
 _LONGEST = 300
 
@@ -76,6 +79,13 @@ _KNOWN = {
     )
 }
 
+_EXECUTION = re.compile(
+    r"revert|vm exception|vm execution error|invalid opcode|bad instruction|bad jump"
+    r"|invalid jump|stack (under|over)flow|out of gas"
+)
+# Some nodes put a word before the hex ("Reverted 0x08c379a0...").
+_HEX = re.compile(r"0x((?:[0-9a-fA-F]{2})*)$")
+
 _ERROR = selector("Error(string)")
 _PANIC = selector("Panic(uint256)")
 
@@ -98,6 +108,24 @@ def revert_reason(data: bytes) -> str:
     except ValueError:
         return "0x" + kind.hex()
     return _KNOWN.get(kind, "0x" + kind.hex())
+
+
+def is_revert(error: RpcError) -> bool:
+    """Whether `eth_call` or `eth_estimateGas` answered that the call itself fails on the chain.
+
+    Any other error (a missing state, an overloaded node) says nothing about the call.
+    """
+    return error.code == 3 or _EXECUTION.search(error.message.lower()) is not None
+
+
+def revert_data(error: RpcError) -> bytes:
+    """What the contract returned when it reverted; empty when the node does not say."""
+    data = error.data
+    for _ in range(3):
+        if isinstance(data, dict):
+            data = data.get("data", data.get("output"))
+    found = _HEX.search(data) if isinstance(data, str) else None
+    return bytes.fromhex(found[1]) if found else b""
 
 
 def _readable(text: str) -> str:
