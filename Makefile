@@ -79,6 +79,6 @@ $(PROJECT): $(PACKAGES)
 	$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@rm -f .venv/.project-* && touch $@
 
-$(NODE_TOOLS): $(PROJECT)
+$(NODE_TOOLS): | $(PROJECT)
 	scripts/install-node-tools
 	@touch $@
