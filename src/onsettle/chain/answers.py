@@ -55,7 +55,8 @@ class SendAnswer:
     endpoint: str = ""
 
 
-# The text of a contract's revert may say anything, "nonce too low" too: it proves nothing.
+# The text of a contract's revert may say anything, "nonce too low" too: it proves nothing. (Code 3
+# alone is no revert: zkSync answers it for every refused transaction.)
 _REVERT = re.compile(r"revert|vm exception")
 
 _RULES: tuple[tuple[SendKind, re.Pattern[str]], ...] = tuple(
@@ -78,7 +79,7 @@ _RULES: tuple[tuple[SendKind, re.Pattern[str]], ...] = tuple(
         (
             SendKind.REPLACEMENT_UNDERPRICED,
             (
-                r"replacement[ _](transaction|tx)?[ _]?(is )?(underpriced|gas price too low)",
+                r"replacement[ _].*(underpriced|too low)",
                 r"replacement ?not ?allowed",
                 r"could not replace existing",
                 r"to replace existing",
@@ -147,7 +148,7 @@ _RULES: tuple[tuple[SendKind, re.Pattern[str]], ...] = tuple(
                 r"intrinsic gas",
                 r"intrinsic_gas",
                 r"floor data gas",
-                r"block gas limit",
+                r"block('s)? gas limit",
                 r"exceeds_block_gas_limit",
                 r"gas ?limit ?(is )?(exceeded|too high|above)",
                 r"(max|maximum|per-transaction|per transaction).* gas limit",
@@ -207,7 +208,7 @@ def classify(answer: object, expected_hash: str, endpoint: str = "") -> SendAnsw
 
 def _kind(error: RpcError) -> SendKind:
     text = " ".join((error.message, *_inner_texts(error.data))).lower()
-    if error.code == 3 or _REVERT.search(text):
+    if _REVERT.search(text):
         return SendKind.UNKNOWN
     for kind, pattern in _RULES:
         if pattern.search(text):
@@ -215,7 +216,7 @@ def _kind(error: RpcError) -> SendKind:
     return SendKind.RATE_LIMITED if is_rate_limit(error) else SendKind.UNKNOWN
 
 
-def _inner_texts(data: object, depth: int = 3) -> Iterator[str]:
+def _inner_texts(data: object, depth: int = 4) -> Iterator[str]:
     """Texts inside an error's data: proxies answer "internal error" and put the node's words there.
 
     Hex (bytes that a contract returned) is left out.

@@ -58,7 +58,7 @@ _BATCH_SIZE = re.compile(r"too (large|big|many)|limit|maximum|max |exceed|at mos
 def is_rate_limit(error: RpcError) -> bool:
     """Whether this error only says that we ask too often."""
     text = error.message.lower()
-    if error.code == 3 or "revert" in text:
+    if "revert" in text:
         return False
     if error.code in (429, -32029) or _RATE.search(text):
         return True

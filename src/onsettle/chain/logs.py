@@ -106,8 +106,8 @@ def _address(word: str) -> str:
     return "0x" + word[26:]
 
 
-def _match(pattern: re.Pattern[str], text: str) -> str:
-    lower = text.lower()
+def _match(pattern: re.Pattern[str], field: object) -> str:
+    lower = field.lower() if isinstance(field, str) else ""
     if not pattern.fullmatch(lower):
         raise ValueError("malformed")
     return lower
