@@ -1,0 +1,25 @@
+"""uvicorn without its own signal handlers: the engine must stop after the API, not with it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+import uvicorn
+
+
+class Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket; says which address could not be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise click.ClickException(
+            f"{host}:{port} can't be bound: {error.strerror}. Set ONSETTLE_HOST or ONSETTLE_PORT."
+        ) from None

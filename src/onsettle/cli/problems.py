@@ -1,0 +1,31 @@
+"""Errors in plain words: what happened and what to do next."""
+
+import asyncpg
+
+from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
+from onsettle.config import ConfigError
+from onsettle.store.database import UNAVAILABLE
+from onsettle.store.migrate import MigrationError
+
+_NO_TABLES = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+
+
+def explain(error: Exception) -> str:
+    """What goes to stderr. Never a connection string: it may hold a password."""
+    if isinstance(error, ConfigError):
+        return "\n".join(error.problems)
+    if isinstance(error, MigrationError):
+        return f"{error}."
+    if isinstance(error, _NO_TABLES):
+        return "The database has not been prepared for this version: run `onsettle migrate`."
+    if isinstance(error, _REFUSED):
+        return f"The database refuses the connection: {error}. Check DATABASE_URL."
+    if isinstance(error, RpcUnavailable | RpcError):
+        return f"The chain can't be read: {error}. Check ONSETTLE_RPC_URLS."
+    if isinstance(error, (asyncpg.PostgresError, *UNAVAILABLE)):
+        reason = str(error) or type(error).__name__
+        return f"The database can't be reached: {reason}. Check that it runs and DATABASE_URL."
+    if type(error).__module__.startswith("onsettle.") and str(error):
+        return str(error)  # ours are written to be read
+    return f"{type(error).__name__}: {error}"

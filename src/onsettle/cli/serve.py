@@ -1,0 +1,50 @@
+import asyncio
+
+import click
+
+from onsettle.cli.session import configured
+from onsettle.cli.stopping import stop_event
+from onsettle.cli.worker import checked_config
+
+
+@click.command()
+def command() -> None:
+    """Run the HTTP API and one worker, until SIGTERM or SIGINT."""
+    asyncio.run(_serve())
+
+
+async def _serve() -> None:
+    import uvicorn
+    from onsettle.api.app import create_app
+    from onsettle.engine.runtime import Engine
+
+    from onsettle.cli.http import Server, bind
+    from onsettle.cli.worker import checked_config
+
+    config = checked_config()
+    stopped = stop_event()
+    with bind(config.host, config.port) as listener:
+        async with configured(config) as whole:
+            engine = await Engine.open(whole)
+            try:
+                await engine.start()
+                server = Server(
+                    uvicorn.Config(
+                        create_app(engine),
+                        log_config=None,
+                        access_log=False,
+                        timeout_graceful_shutdown=10,
+                    )
+                )
+                click.echo(f"Listening on http://{config.host}:{config.port}", err=True)
+                serving = asyncio.create_task(server.serve(sockets=[listener]))
+                waiting = asyncio.create_task(stopped.wait())
+                await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                server.should_exit = True
+                await serving
+                await engine.stop()
+            finally:
+                await engine.close()
+    if not stopped.is_set():
+        raise click.ClickException("The API stopped by itself; the log says why.")

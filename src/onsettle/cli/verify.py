@@ -1,0 +1,56 @@
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from onsettle.cli.session import configured, json_option, print_json
+from onsettle.cli.worker import checked_config
+
+if TYPE_CHECKING:
+    from onsettle.engine.verify import Report
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """Compare the books with the chain; exit code 1 when they differ or could not be compared."""
+    report = asyncio.run(_verify())
+    if as_json:
+        print_json(
+            {
+                "ok": report.ok,
+                "differences": report.differences,
+                "not_checked": report.not_checked,
+                "checked": report.checked,
+            }
+        )
+    else:
+        print_report(report)
+    if not report.ok:
+        raise SystemExit(1)
+
+
+async def _verify() -> "Report":
+    from onsettle.engine.runtime import Engine
+
+    from onsettle.cli.worker import checked_config
+    from onsettle.engine.verify import verify
+
+    config = checked_config()
+    async with configured(config) as whole:
+        engine = await Engine.open(whole, wait_s=10)
+        try:
+            if len(engine.networks) < len(config.networks):
+                raise click.ClickException("; ".join(engine.problems) or "A chain did not answer.")
+            return await verify(engine.db, engine.networks)
+        finally:
+            await engine.close()
+
+
+def print_report(report: "Report") -> None:
+    click.echo("checked: " + ", ".join(f"{n} {what}" for what, n in report.checked.items()))
+    for line in report.differences:
+        click.echo(f"DIFFERENCE {line}")
+    for line in report.not_checked:
+        click.echo(f"not checked: {line}")
+    click.echo("The books and the chain agree." if report.ok else "Not verified.")

@@ -1,0 +1,43 @@
+import asyncio
+
+import click
+
+from onsettle.cli.session import configured
+from onsettle.cli.stopping import stop_event
+from onsettle.config import Config, load
+
+
+@click.command()
+def command() -> None:
+    """Run the engine alone, until SIGTERM or SIGINT; any number of them, anywhere."""
+    asyncio.run(_work())
+
+
+def checked_config() -> Config:
+    """The configuration of a process that settles; sets logging up."""
+    from onsettle.log import set_up
+
+    config = load()
+    set_up(config.log_format)
+    if not config.networks:
+        raise click.ClickException(
+            "No network is configured: set ONSETTLE_RPC_URLS, or run `onsettle local` and use"
+            " the environment that it prints."
+        )
+    return config
+
+
+async def _work() -> None:
+    config = checked_config()
+
+    from onsettle.engine.runtime import Engine
+
+    stopped = stop_event()
+    async with configured(config) as whole:
+        engine = await Engine.open(whole)
+        try:
+            await engine.start()
+            await stopped.wait()
+            await engine.stop()
+        finally:
+            await engine.close()

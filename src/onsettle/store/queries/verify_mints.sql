@@ -1,0 +1,3 @@
+select id, payment_id, status, token_address, payer_address, tx_hash_bytes32 as key, block_number
+from mint_queue
+where chain_id = $1 and payment_id is not null

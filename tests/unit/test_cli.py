@@ -1,0 +1,97 @@
+"""The command line: quick, plain about errors, and 0 only when it did what was asked."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from onsettle.cli import COMMANDS, main
+from onsettle.log import set_up
+
+# A port that nothing listens on.
+_NOWHERE = "postgresql://someone:hush@127.0.0.1:9/none"
+
+
+def run(*args: str, **env: str) -> Result:
+    return CliRunner().invoke(main, list(args), env={"DATABASE_URL": _NOWHERE, **env})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ONSETTLE_RPC_URLS", raising=False)
+    monkeypatch.delenv("ONSETTLE_CONFIG", raising=False)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys; from onsettle.cli import main; main(['--help'], standalone_mode=False);"
+        "assert 'asyncpg' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("args", [["status"], ["wallets"], ["settings", "payment_mode"]])
+def test_a_database_that_is_down_is_said_in_one_sentence(args: list[str]) -> None:
+    result = run(*args)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "database can't be reached" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "hush" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["serve", "worker", "verify"])
+def test_nothing_settles_without_a_network(name: str) -> None:
+    result = run(name)
+    assert result.exit_code == 1
+    assert "No network is configured" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("payment_mode", "later", "async or sync"),
+        ("payment_batch_size", "0", "1 to 5000"),
+        ("payment_colour", "red", "not a setting"),
+    ],
+)
+def test_a_setting_is_checked_before_the_database_is_asked(
+    key: str, value: str, words: str
+) -> None:
+    result = run("settings", key, value, "--yes")
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
+def test_a_configuration_error_names_the_variable() -> None:
+    result = run("status", ONSETTLE_PORT="many")
+    assert result.exit_code == 1
+    assert "ONSETTLE_PORT" in result.stderr
+
+
+def test_a_log_line_is_json_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
+    import structlog
+
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        set_up("json")
+        structlog.get_logger("onsettle.test").info("sent", payments=3)
+        line = json.loads(capsys.readouterr().err)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    assert (line["event"], line["payments"], line["level"]) == ("sent", 3, "info")
