@@ -14,14 +14,14 @@ def command() -> None:
 
 
 async def _serve() -> None:
+    config = checked_config()
+
     import uvicorn
+
     from onsettle.api.app import create_app
+    from onsettle.cli.http import Server, bind
     from onsettle.engine.runtime import Engine
 
-    from onsettle.cli.http import Server, bind
-    from onsettle.cli.worker import checked_config
-
-    config = checked_config()
     stopped = stop_event()
     with bind(config.host, config.port) as listener:
         async with configured(config) as whole:

@@ -31,7 +31,7 @@ def command(as_json: bool) -> None:
 
 
 async def _verify() -> "Report":
-    from onsettle.engine.runtime import Engine
+    from onsettle.runtime import Engine
 
     from onsettle.cli.worker import checked_config
     from onsettle.engine.verify import verify

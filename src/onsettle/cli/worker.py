@@ -30,7 +30,7 @@ def checked_config() -> Config:
 async def _work() -> None:
     config = checked_config()
 
-    from onsettle.engine.runtime import Engine
+    from onsettle.runtime import Engine
 
     stopped = stop_event()
     async with configured(config) as whole:
