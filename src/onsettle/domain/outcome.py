@@ -73,9 +73,7 @@ class Finding:
     event: AuthorizationUsed | AuthorizationCanceled | None = None
 
 
-def judge(
-    *, used: bool | None, events: Sequence[ChainEvent], pay_to: str, amount: int
-) -> Finding:
+def judge(*, used: bool | None, events: Sequence[ChainEvent], pay_to: str, amount: int) -> Finding:
     """The fate of one authorization.
 
     `used` is `authorizationState` at the named block (None: not answered); `events` are its logs
@@ -151,9 +149,7 @@ def _never(status: PaymentStatus, reason: Reason) -> Move:
     return Move(status=_FAILURE[status], final=True, reason=reason)
 
 
-def _unused(
-    *, status: PaymentStatus, carrier: Carrier, expired: bool, rounds: int
-) -> Move | None:
+def _unused(*, status: PaymentStatus, carrier: Carrier, expired: bool, rounds: int) -> Move | None:
     if expired:
         return _never(status, Reason.EXPIRED)
     if status not in (PaymentStatus.PROCESSING, PaymentStatus.SENT):

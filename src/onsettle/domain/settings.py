@@ -34,9 +34,7 @@ def _number(default: int | Decimal, description: str, low: str, high: str) -> An
 
 
 def _choice(default: str | bool, description: str, *choices: str) -> Any:
-    return field(
-        default=default, metadata={"spec": Spec(description=description, choices=choices)}
-    )
+    return field(default=default, metadata={"spec": Spec(description=description, choices=choices)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +56,10 @@ class RuntimeSettings:
         2000, "the longest gap between looks at the chain, ms", "10", "600000"
     )
     payment_confirmation_timeout_ms: int = _number(
-        300000, "sent and unseen for this long, ms: confirmation_failed, still watched",
-        "1000", "604800000",
+        300000,
+        "sent and unseen for this long, ms: confirmation_failed, still watched",
+        "1000",
+        "604800000",
     )
     payment_confirmations: int = _number(
         1, "blocks a transfer must stand in and under; 1: its own block", "1", "1000"
@@ -76,18 +76,14 @@ class RuntimeSettings:
     payment_queue_limit: int = _number(
         1000000, "pending payments before new ones are refused", "1", "100000000"
     )
-    priority_fee_gwei: Decimal = _number(
-        Decimal("0.01"), "tip per gas, gwei", "0", "10000"
-    )
+    priority_fee_gwei: Decimal = _number(Decimal("0.01"), "tip per gas, gwei", "0", "10000")
     max_fee_gwei: Decimal = _number(
         Decimal(500), "fee per gas that is never exceeded, gwei", "0.000000001", "1000000"
     )
     fee_bump_after_ms: int = _number(
         15000, "unmined for this long: resend, then pay more, ms", "100", "86400000"
     )
-    wallet_max_in_flight: int = _number(
-        64, "unmined transactions of one wallet", "1", "10000"
-    )
+    wallet_max_in_flight: int = _number(64, "unmined transactions of one wallet", "1", "10000")
     rpc_requests_per_second: int = _number(
         0, "per endpoint, counting elements of batches; 0: no limit of ours", "0", "1000000"
     )

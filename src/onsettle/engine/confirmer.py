@@ -1,0 +1,388 @@
+"""Phase 2: follow blocks, store what they prove, move what it decides.
+
+Cost grows with blocks, not with payments: one log query per block confirms all that is in it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from onsettle.chain import abi
+from onsettle.chain.endpoint import Endpoint
+from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
+from onsettle.chain.logs import decode_logs
+from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
+from onsettle.domain.outcome import pays, uses
+from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.fulfilment import fulfil, write_landed
+from onsettle.engine.lease import Lease
+from onsettle.engine.lookup import Block, at_block
+from onsettle.engine.loop import Loop
+from onsettle.engine.network import Network, number
+from onsettle.engine.resolver import Resolver
+from onsettle.engine.settings import SettingsReader
+from onsettle.store.database import Connection, Database, LostLease, changed, sql
+
+log = structlog.get_logger()
+
+# Blocks read between two commits when catching up.
+_STRIDE = 50
+_KEEP_BLOCKS = 1024
+
+
+class Fork(Exception):
+    """The chain no longer holds the block that the cursor stands on."""
+
+
+class Confirmer(Loop):
+    """Follows one network. One process at a time, by lease."""
+
+    def __init__(
+        self, db: Database, network: Network, settings: SettingsReader, worker: str
+    ) -> None:
+        super().__init__(f"confirmer {network.config.name}")
+        self._db = db
+        self._network = network
+        self._settings = settings
+        self._chain = network.chain_id
+        self.lease = Lease(db, "network_lease", "network_release", self._chain, holder=worker)
+        self._resolver = Resolver(db, network)
+        self._block_s = 2.0
+        self._advanced: list[Loop] = []
+
+    def wakes(self, loops: Sequence[Loop]) -> None:
+        """These loops are told at once when a block was taken in."""
+        self._advanced = list(loops)
+
+    async def leave(self) -> None:
+        await self.lease.release()
+
+    async def tick(self) -> float:
+        if not await self.lease.hold():
+            return 1.0
+        settings = await self._settings.get()
+        self._network.pool.set_rate(settings.rpc_requests_per_second)
+        endpoint = self._network.pool.best()
+        row = await self._db.fetchrow("network_get", self._chain)
+        if row is None:
+            return 1.0
+        head = await _block(endpoint, "latest")
+        cursor = await self._cursor(endpoint, dict(row), head, settings)
+        if cursor.number < head.number:
+            try:
+                await self._advance(endpoint, cursor, head, settings)
+            except Fork:
+                await self._rewind(endpoint)
+                return 0.0
+            for loop in self._advanced:
+                loop.wake.set()
+            return 0.0 if head.number - cursor.number > _STRIDE else 0.02
+        if cursor.hash != head.hash:
+            if cursor.number == head.number:
+                await self._rewind(endpoint)
+            return 0.2
+        await self._stand(settings, head)
+        await self._resolver.resolve(endpoint, head, settings)
+        return min(
+            max(0.03, min(self._block_s / 10, 1.0)),
+            settings.payment_confirmation_interval_ms / 1000,
+        )
+
+    async def _cursor(
+        self, endpoint: Endpoint, row: dict[str, Any], head: Block, settings: RuntimeSettings
+    ) -> Block:
+        if row["cursor_number"] is not None:
+            return Block(
+                number=row["cursor_number"], hash=row["cursor_hash"], time=row["cursor_time"]
+            )
+        # A new database starts at the head: older uses are found by look-up.
+        async with self._db.transaction() as connection:
+            await self._commit_blocks(connection, [(head, "")], None, head, settings, at_head=False)
+        return head
+
+    async def _advance(
+        self, endpoint: Endpoint, cursor: Block, head: Block, settings: RuntimeSettings
+    ) -> None:
+        last = min(head.number, cursor.number + _STRIDE)
+        headers = await endpoint.batch(
+            [
+                Call("eth_getBlockByNumber", (hex(n), False))
+                for n in range(cursor.number + 1, last + 1)
+            ]
+        )
+        chain: list[tuple[Block, str]] = []
+        base_fee = 0
+        for header in headers:
+            block, parent, base_fee = _header(header)
+            expected = chain[-1][0].hash if chain else cursor.hash
+            if parent != expected:
+                raise Fork
+            chain.append((block, parent))
+        if not chain:
+            return
+        spent = (chain[-1][0].time - cursor.time) / len(chain)
+        self._block_s = 0.7 * self._block_s + 0.3 * max(0.1, spent)
+        events = await self._logs(endpoint, [block for block, _ in chain])
+        counts = await self._counts(endpoint, chain[-1][0])
+        async with self._db.transaction() as connection:
+            await self._commit_blocks(
+                connection,
+                chain,
+                cursor,
+                head,
+                settings,
+                at_head=last == head.number,
+                base_fee=base_fee,
+            )
+            completed = 0
+            for block, _ in chain:
+                completed += await self._record(
+                    connection, block, events.get(block.hash, []), head, settings
+                )
+            completed += await self._deepen(connection, head, settings)
+            await connection.execute(
+                sql("wallets_mined"), self._chain, list(counts), list(counts.values())
+            )
+        if completed:
+            log.info("confirmed", payments=completed, block=last)
+
+    async def _logs(
+        self, endpoint: Endpoint, blocks: Sequence[Block]
+    ) -> dict[str, list[ChainEvent]]:
+        addresses = list(self._network.config.assets)
+        addresses += [t.address for t in self._network.config.mint_tokens]
+        topics = [
+            [
+                abi.TOPIC_AUTHORIZATION_USED,
+                abi.TOPIC_AUTHORIZATION_CANCELED,
+                abi.TOPIC_TRANSFER,
+                abi.TOPIC_TOKENS_MINTED,
+            ]
+        ]
+        answers = await endpoint.batch(
+            [
+                Call(
+                    "eth_getLogs", ({"blockHash": b.hash, "address": addresses, "topics": topics},)
+                )
+                for b in blocks
+            ]
+        )
+        found: dict[str, list[ChainEvent]] = {}
+        for block, answer in zip(blocks, answers, strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            found[block.hash] = [e for e in decode_logs(answer) if e.block_hash == block.hash]
+        return found
+
+    async def _counts(self, endpoint: Endpoint, block: Block) -> dict[str, int]:
+        rows = await self._db.fetch("wallets_list", self._chain)
+        wallets = [row["address"] for row in rows]
+        answers = await endpoint.batch(
+            [Call("eth_getTransactionCount", (w, at_block(block))) for w in wallets]
+        )
+        return {w: number(a) for w, a in zip(wallets, answers, strict=True)}
+
+    async def _commit_blocks(
+        self,
+        connection: Connection,
+        chain: Sequence[tuple[Block, str]],
+        cursor: Block | None,
+        head: Block,
+        settings: RuntimeSettings,
+        *,
+        at_head: bool,
+        base_fee: int = 0,
+    ) -> None:
+        last = chain[-1][0]
+        tag = await connection.execute(
+            sql("cursor_advance"),
+            self._chain,
+            self.lease.term,
+            None if cursor is None else cursor.hash,
+            last.number,
+            last.hash,
+            last.time,
+            base_fee,
+            at_head,
+            None,
+        )
+        if changed(tag) != 1 or not self.lease.held:
+            raise LostLease(self.name)
+        await connection.execute(
+            sql("blocks_insert"),
+            self._chain,
+            [b.number for b, _ in chain],
+            [b.hash for b, _ in chain],
+            [p for _, p in chain],
+            [b.time for b, _ in chain],
+        )
+        if last.number % 64 == 0:
+            await connection.execute(sql("blocks_trim"), self._chain, last.number - _KEEP_BLOCKS)
+
+    async def _record(
+        self,
+        connection: Connection,
+        block: Block,
+        events: Sequence[ChainEvent],
+        head: Block,
+        settings: RuntimeSettings,
+    ) -> int:
+        """Write what one block proves; the number of payments it completed."""
+        deep = head.number - block.number + 1 >= settings.payment_confirmations
+        found = uses(events)
+        cancelled = [e for e in events if isinstance(e, AuthorizationCanceled)]
+        marks = [u.event for u in found] + cancelled
+        if marks:
+            rows = await connection.fetch(
+                sql("landed_candidates"),
+                self._chain,
+                [e.address for e in marks],
+                [e.payer for e in marks],
+                [e.nonce for e in marks],
+            )
+            by_identity = {
+                (r["payment_token_address"], r["payer"], r["authorization_nonce"]): r for r in rows
+            }
+            landed, odd = (
+                [],
+                [
+                    by_identity[k]["id"]
+                    for e in cancelled
+                    if (k := (e.address, e.payer, e.nonce)) in by_identity
+                ],
+            )
+            for use in found:
+                row = by_identity.get((use.event.address, use.event.payer, use.event.nonce))
+                if row is None:
+                    continue
+                if pays(use, pay_to=row["pay_to"], amount=int(row["amount"])):
+                    landed.append((row["id"], use.event.tx_hash, use.event.log_index))
+                else:
+                    odd.append(row["id"])
+            if odd:
+                await connection.execute(sql("payments_need_lookup"), odd)
+            completed = await write_landed(connection, block, landed, deep=deep)
+        else:
+            completed = 0
+        await self._minted(connection, block, events, deep=deep)
+        return completed
+
+    async def _minted(
+        self, connection: Connection, block: Block, events: Sequence[ChainEvent], *, deep: bool
+    ) -> None:
+        minted = [e for e in events if isinstance(e, Minted)]
+        if not minted:
+            return
+        await connection.execute(
+            sql("mints_landed"),
+            self._chain,
+            [e.key for e in minted],
+            block.number,
+            block.hash,
+            deep,
+            [e.tx_hash for e in minted],
+            [e.address for e in minted],
+            [e.to for e in minted],
+        )
+        await connection.execute(
+            sql("transactions_mined"), list({e.tx_hash for e in minted}), block.number, block.hash
+        )
+
+    async def _deepen(self, connection: Connection, head: Block, settings: RuntimeSettings) -> int:
+        if settings.payment_confirmations <= 1:
+            return 0
+        depth = head.number - settings.payment_confirmations + 1
+        rows = await connection.fetch(sql("payments_deep"), self._chain, depth)
+        await fulfil(connection, [r["id"] for r in rows])
+        await connection.execute(sql("mints_deep"), self._chain, depth)
+        return len(rows)
+
+    async def _stand(self, settings: RuntimeSettings, head: Block) -> None:
+        """At the head: nothing new. Finality and the confirmation clock move on."""
+        final = await self._finalized(settings, head)
+        await self._db.execute("cursor_looked", self._chain, self.lease.term, True, final)
+        await self._db.execute("payments_final", self._chain, final)
+        async with self._db.transaction() as connection:
+            await self._deepen(connection, head, settings)
+        await self._db.execute(
+            "payments_timed_out", self._chain, settings.payment_confirmation_timeout_ms / 1000
+        )
+
+    async def _finalized(self, settings: RuntimeSettings, head: Block) -> int:
+        if settings.finality_blocks:
+            return head.number - settings.finality_blocks
+        try:
+            return (await _block(self._network.pool.best(), "finalized")).number
+        except (RpcError, RpcUnavailable):
+            # A chain without the tag: nothing becomes final until finality_blocks is set.
+            return -1
+
+    async def _rewind(self, endpoint: Endpoint) -> None:
+        """A reorg: find the newest block that stands, withdraw the evidence above it."""
+        known = await self._db.fetch("blocks_recent", self._chain, _KEEP_BLOCKS)
+        stands: Block | None = None
+        for at in range(0, len(known), 20):
+            rows = known[at : at + 20]
+            answers = await endpoint.batch(
+                [Call("eth_getBlockByNumber", (hex(r["number"]), False)) for r in rows]
+            )
+            for row, answer in zip(rows, answers, strict=True):
+                if isinstance(answer, Exception):
+                    raise answer
+                if isinstance(answer, dict) and answer.get("hash") == row["hash"]:
+                    stands = Block(number=row["number"], hash=row["hash"], time=row["time"])
+                    break
+            if stands is not None:
+                break
+        if stands is None:
+            log.error("reorg_too_deep", network=self._network.config.name, blocks=len(known))
+            raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
+        if known and stands.number == known[0]["number"]:
+            return
+        counts = await self._counts(endpoint, stands)
+        async with self._db.transaction() as connection:
+            tag = await connection.execute(
+                sql("cursor_advance"),
+                self._chain,
+                self.lease.term,
+                known[0]["hash"],
+                stands.number,
+                stands.hash,
+                stands.time,
+                0,
+                False,
+                None,
+            )
+            if changed(tag) != 1 or not self.lease.held:
+                raise LostLease(self.name)
+            lost = await connection.fetch(sql("payments_withdrawn"), self._chain, stands.number)
+            await connection.execute(sql("mints_withdrawn"), self._chain, stands.number)
+            await connection.execute(sql("transactions_withdrawn"), self._chain, stands.number)
+            await connection.execute(
+                sql("wallets_mined"), self._chain, list(counts), list(counts.values())
+            )
+        log.warning(
+            "reorg",
+            network=self._network.config.name,
+            back_to=stands.number,
+            payments=len(lost),
+            dropped=known[0]["number"] - stands.number,
+        )
+
+
+def _header(answer: object) -> tuple[Block, str, int]:
+    if isinstance(answer, Exception):
+        raise answer
+    if not isinstance(answer, dict):
+        raise RpcError(None, "the node does not know a block below its own head yet")
+    block = Block(
+        number=number(answer.get("number")),
+        hash=str(answer["hash"]),
+        time=number(answer.get("timestamp")),
+    )
+    return block, str(answer["parentHash"]), number(answer.get("baseFeePerGas") or "0x0")
+
+
+async def _block(endpoint: Endpoint, tag: str) -> Block:
+    return _header(await endpoint.call("eth_getBlockByNumber", tag, False))[0]

@@ -1,0 +1,34 @@
+"""Evidence of a landed payment, and what follows it, in one commit."""
+
+import uuid
+from collections.abc import Sequence
+
+from onsettle.engine.lookup import Block
+from onsettle.store.database import Connection, sql
+
+
+async def write_landed(
+    connection: Connection,
+    block: Block,
+    landed: Sequence[tuple[uuid.UUID, str, int]],
+    *,
+    deep: bool,
+) -> int:
+    """Store the evidence of one block; complete and fulfil where it is deep enough."""
+    if not landed:
+        return 0
+    ids, hashes, indexes = (list(column) for column in zip(*landed, strict=True))
+    rows = await connection.fetch(
+        sql("payments_landed"), ids, block.number, block.hash, deep, hashes, indexes
+    )
+    await connection.execute(sql("transactions_mined"), list(set(hashes)), block.number, block.hash)
+    if not deep:
+        return 0
+    await fulfil(connection, [r["id"] for r in rows])
+    return len(rows)
+
+
+async def fulfil(connection: Connection, ids: Sequence[uuid.UUID]) -> None:
+    """Fulfilment rows, in the commit that completes the payment."""
+    if ids:
+        await connection.execute(sql("payments_fulfil"), list(ids))

@@ -1,0 +1,116 @@
+"""What became of one authorization, read from one endpoint at one named block."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onsettle.chain import abi
+from onsettle.chain.endpoint import Endpoint
+from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
+from onsettle.chain.logs import decode_logs
+from onsettle.domain.evidence import ChainEvent
+from onsettle.domain.outcome import Fate, Finding, judge
+from onsettle.engine.network import number
+from onsettle.store.database import Record
+
+# Requests that one search may spend before it is left for the next time.
+_MAX_RANGES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A canonical block, named by hash."""
+
+    number: int
+    hash: str
+    time: int
+
+
+def at_block(block: Block) -> dict[str, object]:
+    """EIP-1898: a read at exactly this block, refused when it is not canonical."""
+    return {"blockHash": block.hash, "requireCanonical": True}
+
+
+async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list[Finding]:
+    """The fate of each row's authorization at `block`; UNKNOWN wherever a node can't say."""
+    calls = [
+        Call(
+            "eth_call",
+            (
+                {
+                    "to": row["payment_token_address"],
+                    "data": "0x"
+                    + abi.authorization_state(row["payer"], row["authorization_nonce"]).hex(),
+                },
+                at_block(block),
+            ),
+        )
+        for row in rows
+    ]
+    try:
+        states = await endpoint.batch(calls)
+    except RpcUnavailable:
+        return [Finding(fate=Fate.UNKNOWN) for _ in rows]
+    gate = asyncio.Semaphore(8)
+
+    async def one(row: Record, state: object) -> Finding:
+        try:
+            used = number(state) == 1
+        except (RpcError, RpcUnavailable):
+            return Finding(fate=Fate.UNKNOWN)
+        if not used:
+            return Finding(fate=Fate.UNUSED)
+        async with gate:
+            events = await _events(endpoint, row, block)
+        return judge(used=used, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
+
+    return list(await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True))))
+
+
+async def _events(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
+    """The use or cancellation of this authorization with its transaction's other logs."""
+    asset = row["payment_token_address"]
+    topics = [
+        [abi.TOPIC_AUTHORIZATION_USED, abi.TOPIC_AUTHORIZATION_CANCELED],
+        "0x" + row["payer"][2:].rjust(64, "0"),
+        row["authorization_nonce"],
+    ]
+    high, span = block.number, block.number + 1
+    for _ in range(_MAX_RANGES):
+        low = max(0, high - span + 1)
+        try:
+            found = decode_logs(
+                await endpoint.call(
+                    "eth_getLogs",
+                    {
+                        "address": asset,
+                        "topics": topics,
+                        "fromBlock": hex(low),
+                        "toBlock": hex(high),
+                    },
+                )
+            )
+        except RpcUnavailable:
+            return []
+        except RpcError:
+            if span == 1:
+                return []
+            span = max(1, min(span // 2, 10_000))
+            continue
+        if found:
+            return await _whole(endpoint, found[0])
+        if low == 0:
+            return []
+        high = low - 1
+    return []
+
+
+async def _whole(endpoint: Endpoint, event: ChainEvent) -> list[ChainEvent]:
+    """All the token's logs of the event's block that belong to its transaction."""
+    try:
+        logs = await endpoint.call(
+            "eth_getLogs", {"address": event.address, "blockHash": event.block_hash}
+        )
+    except (RpcError, RpcUnavailable):
+        return []
+    return [e for e in decode_logs(logs) if e.tx_hash == event.tx_hash]

@@ -1,0 +1,127 @@
+"""A network that the engine works on: its node, its tokens, its keys."""
+
+import time
+from collections.abc import Sequence
+
+from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
+from onsettle.chain.rpc import Pool
+from onsettle.chain.signer import Signer
+from onsettle.chain.token import TokenError, check_mint_token, read_domain
+from onsettle.domain.network import NetworkConfig, TokenDomain
+from onsettle.store.database import Database
+
+
+class NetworkRefused(Exception):
+    """This network must not be used as configured; the text says why and what to do."""
+
+
+class Network:
+    """One chain, opened: identity checked, token domains known, wallets registered."""
+
+    def __init__(
+        self,
+        *,
+        config: NetworkConfig,
+        chain_id: int,
+        pool: Pool,
+        payment_signers: Sequence[Signer],
+        mint_signers: Sequence[Signer],
+        has_multicall: bool,
+    ) -> None:
+        self.config = config
+        self.chain_id = chain_id
+        self.pool = pool
+        self.payment_signers = {s.address: s for s in payment_signers}
+        self.mint_signers = {s.address: s for s in mint_signers}
+        self.has_multicall = has_multicall
+        self.domains: dict[str, TokenDomain] = {}
+        self._time = 0
+        self._time_at = float("-inf")
+
+    @classmethod
+    async def open(
+        cls,
+        db: Database,
+        *,
+        config: NetworkConfig,
+        pool: Pool,
+        payment_signers: Sequence[Signer],
+        mint_signers: Sequence[Signer],
+    ) -> "Network":
+        """Raises RpcUnavailable, RpcError, TokenError or NetworkRefused."""
+        chain_id = number(await pool.call("eth_chainId"))
+        genesis = await pool.call("eth_getBlockByNumber", "0x0", False)
+        if not isinstance(genesis, dict) or not isinstance(genesis.get("hash"), str):
+            raise NetworkRefused(f"{config.name}: the node does not answer its first block")
+        known = await db.fetchval("network_register", chain_id, config.name, genesis["hash"])
+        if known != genesis["hash"]:
+            raise NetworkRefused(
+                f"{config.name}: chain {chain_id} has another genesis block ({genesis['hash']})"
+                f" than this database knows ({known}): use the database of that chain"
+            )
+        code = await pool.call("eth_getCode", config.multicall, "latest")
+        network = cls(
+            config=config,
+            chain_id=chain_id,
+            pool=pool,
+            payment_signers=payment_signers,
+            mint_signers=mint_signers,
+            has_multicall=isinstance(code, str) and len(code) > 4,
+        )
+        await network._read_domains(db)
+        for token in config.mint_tokens:
+            await check_mint_token(pool.best(), token.address)
+        for role, signers in (("payment", payment_signers), ("mint", mint_signers)):
+            for signer in signers:
+                await db.execute("wallet_register", chain_id, signer.address, role)
+        return network
+
+    async def _read_domains(self, db: Database) -> None:
+        for row in await db.fetch("assets_get", self.chain_id):
+            self.domains[row["address"]] = TokenDomain(**dict(row))
+        for address in self.config.assets:
+            if address not in self.domains:
+                domain = await read_domain(self.pool.best(), self.chain_id, address)
+                self.domains[address] = domain
+                await db.execute(
+                    "asset_put",
+                    self.chain_id,
+                    address,
+                    domain.name,
+                    domain.version,
+                    domain.decimals,
+                    domain.separator,
+                )
+
+    async def chain_time(self) -> int:
+        """The newest block time known here, epoch seconds; 0 while no node has answered."""
+        if time.monotonic() - self._time_at > 2:
+            self._time_at = time.monotonic()
+            try:
+                block = await self.pool.call("eth_getBlockByNumber", "latest", False)
+            except (RpcError, RpcUnavailable):
+                return self._time
+            if isinstance(block, dict):
+                self._time = max(self._time, number(block.get("timestamp")))
+        return self._time
+
+
+def number(answer: object) -> int:
+    """A JSON-RPC quantity; raises RpcError where the node answered something else."""
+    if isinstance(answer, str) and answer.startswith("0x"):
+        return int(answer, 16)
+    if isinstance(answer, Exception):
+        raise answer
+    raise RpcError(None, f"not a quantity: {str(answer)[:60]}")
+
+
+def unhex(answer: object) -> bytes:
+    """JSON-RPC data; raises RpcError where the node answered something else."""
+    if isinstance(answer, str) and answer.startswith("0x"):
+        return bytes.fromhex(answer[2:])
+    if isinstance(answer, Exception):
+        raise answer
+    raise RpcError(None, f"not data: {str(answer)[:60]}")
+
+
+__all__ = ["Network", "NetworkRefused", "TokenError", "number", "unhex"]

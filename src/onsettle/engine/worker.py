@@ -1,0 +1,96 @@
+"""A worker: all loops of one process, and the fair sharing of wallets between workers."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+
+import structlog
+
+from onsettle.engine.confirmer import Confirmer
+from onsettle.engine.loop import Loop
+from onsettle.engine.minter import MintFeed
+from onsettle.engine.network import Network
+from onsettle.engine.sender import PaymentFeed
+from onsettle.engine.settings import SettingsReader
+from onsettle.engine.wallet import WalletLoop
+from onsettle.store.database import Database
+
+log = structlog.get_logger()
+
+
+class Worker(Loop):
+    """Starts the loops of every network, says that it is alive, takes its share of wallets."""
+
+    def __init__(
+        self, db: Database, networks: Mapping[int, Network], settings: SettingsReader
+    ) -> None:
+        super().__init__("worker")
+        self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self._db = db
+        self._networks = networks
+        self._settings = settings
+        self._started: set[int] = set()
+        self._loops: list[Loop] = []
+        self._wallets: list[WalletLoop] = []
+
+    def hint(self) -> None:
+        """New work was committed: look at once."""
+        for wallet in self._wallets:
+            wallet.wake.set()
+
+    async def tick(self) -> float:
+        for chain_id in set(self._networks) - self._started:
+            self._open(self._networks[chain_id])
+        await self._db.execute(
+            "worker_seen",
+            self.id,
+            list(self._started),
+            [wallet.address for wallet in self._wallets],
+        )
+        await self._share()
+        return 1.0
+
+    def _open(self, network: Network) -> None:
+        payments, mints = PaymentFeed(self._db, network), MintFeed(self._db, network)
+        wallets = [
+            WalletLoop(self._db, network, signer, payments, self._settings, self.id)
+            for signer in network.payment_signers.values()
+        ] + [
+            WalletLoop(self._db, network, signer, mints, self._settings, self.id)
+            for signer in network.mint_signers.values()
+        ]
+        for wallet in wallets:
+            wallet.wanted = False
+        confirmer = Confirmer(self._db, network, self._settings, self.id)
+        confirmer.wakes(wallets)
+        self._wallets += wallets
+        self._loops += [confirmer, *wallets]
+        self._started.add(network.chain_id)
+        for loop in (confirmer, *wallets):
+            loop.start()
+
+    async def _share(self) -> None:
+        """Each live worker wants every k-th of the wallets that it has a key for."""
+        live = await self._db.fetch("workers_live")
+        for wallet in self._wallets:
+            able = sorted(row["id"] for row in live if wallet.address in row["addresses"])
+            peers = sorted(
+                w.address
+                for w in self._wallets
+                if w.kind == wallet.kind and w.chain_id == wallet.chain_id
+            )
+            if self.id not in able:
+                continue
+            mine = able[peers.index(wallet.address) % len(able)] == self.id
+            if mine != wallet.wanted:
+                wallet.wanted = mine
+                wallet.wake.set()
+
+    async def stop(self, timeout_s: float = 8.0) -> None:
+        await super().stop(timeout_s)
+        for loop in self._loops:
+            await loop.stop(timeout_s)
+
+    async def leave(self) -> None:
+        await self._db.execute("worker_gone", self.id)

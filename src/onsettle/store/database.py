@@ -1,0 +1,114 @@
+"""The one place that touches the driver: a pool of connections and the queries by name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import asyncpg
+import orjson
+
+Record = asyncpg.Record
+Connection = asyncpg.pool.PoolConnectionProxy[Record] | asyncpg.Connection[Record]
+
+#: Everything that a lost or refusing database raises: the loops wait and try again.
+UNAVAILABLE = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    TimeoutError,
+)
+
+
+class LostLease(Exception):
+    """Somebody else holds the wallet or network now; nothing was written."""
+
+
+@cache
+def sql(name: str) -> str:
+    """The text of `queries/<name>.sql`."""
+    return files("onsettle.store").joinpath(f"queries/{name}.sql").read_text("utf-8")
+
+
+async def _prepare(connection: asyncpg.Connection[Record]) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, encoder=_encode, decoder=orjson.loads, schema="pg_catalog"
+        )
+    # Below the lease: a stopped process can't hold a wallet's rows. The actor tells the journal
+    # that a status was written by the engine and not by hand.
+    await connection.execute(
+        "set timezone = 'UTC'; set idle_in_transaction_session_timeout = '4s';"
+        " set lock_timeout = '3s'; set statement_timeout = '60s'; set onsettle.actor = 'engine'"
+    )
+
+
+def _encode(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Database:
+    """A pool on one PostgreSQL. Every query is a file; every call may raise UNAVAILABLE."""
+
+    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+        self.pool = pool
+
+    @classmethod
+    async def connect(cls, dsn: str, *, size: int = 10) -> "Database":
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            init=_prepare,
+            timeout=10,
+            command_timeout=60,
+            reset=_keep,
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        self.pool.terminate()
+
+    async def __aenter__(self) -> "Database":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *args: Any) -> list[Record]:
+        return await self.pool.fetch(sql(query), *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Record | None:
+        return await self.pool.fetchrow(sql(query), *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        return await self.pool.fetchval(sql(query), *args)
+
+    async def execute(self, query: str, *args: Any) -> int:
+        """Run a statement; the number of rows it changed."""
+        return changed(await self.pool.execute(sql(query), *args))
+
+
+async def _keep(connection: asyncpg.Connection[Record]) -> None:
+    """Keep a connection's settings when it goes back to the pool; nothing else is left on it."""
+
+
+def changed(tag: str) -> int:
+    """The row count of a command tag such as `UPDATE 3`."""
+    return int(tag.rsplit(" ", 1)[-1]) if tag[-1].isdigit() else 0

@@ -1,0 +1,1 @@
+select * from assets where chain_id = $1

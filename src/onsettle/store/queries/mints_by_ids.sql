@@ -1,0 +1,1 @@
+select * from mint_queue where id = any($1::uuid[])

@@ -1,0 +1,6 @@
+-- Of payments whose transfer stands: a reorg holds back what is not signed yet.
+select m.* from mint_queue m
+join payment_queue p on p.id = m.payment_id
+where m.chain_id = $1 and m.status = 'pending' and p.status = 'completed'
+    and p.block_number is not null and (m.hold_until is null or m.hold_until <= now())
+order by m.created_at limit $2

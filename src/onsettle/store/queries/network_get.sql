@@ -1,0 +1,1 @@
+select * from networks where chain_id = $1

@@ -1,0 +1,1 @@
+select * from payment_queue where id = $1

@@ -1,0 +1,1 @@
+select * from payment_queue where id = any($1::uuid[])

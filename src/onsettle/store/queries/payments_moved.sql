@@ -1,0 +1,8 @@
+-- Verdicts. Each names the status that it was judged from.
+update payment_queue p set status = n.status, final = n.final, reason = n.reason, error = n.error,
+    needs_lookup = false, hold_until = null,
+    rounds = p.rounds + case when n.status = 'pending' then 1 else 0 end,
+    processed_at = coalesce(p.processed_at, now())
+from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::text[])
+    as n(id, old, status, final, reason, error)
+where p.id = n.id and p.status = n.old and not p.final and p.block_number is null

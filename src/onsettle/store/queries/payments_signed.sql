@@ -1,0 +1,4 @@
+update payment_queue p set status = 'processing', reason = 'signed', error = null,
+    transaction_id = n.transaction_id, tx_hash = n.hash
+from unnest($1::uuid[], $2::bigint[], $3::text[]) as n(id, transaction_id, hash)
+where p.id = n.id and p.status = 'pending'

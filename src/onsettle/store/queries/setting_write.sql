@@ -1,0 +1,2 @@
+insert into system_settings (key, value) values ($1, $2)
+on conflict (key) do update set value = excluded.value, updated_at = now()

@@ -1,0 +1,1 @@
+select status, count(*) as count from mint_queue group by status

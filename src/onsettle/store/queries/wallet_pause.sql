@@ -1,0 +1,1 @@
+update wallets set paused = $2 where address = $1
