@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -25,6 +26,7 @@ __all__ = [
 #: An endpoint that is further behind the highest one is used only when there is no better one.
 MAX_LAG_BLOCKS = 2
 _PROBE_TIMEOUT_S = 3.0
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 
 class Pool:
@@ -120,6 +122,7 @@ class Pool:
                 failure = failure or error
                 continue
             if not any(isinstance(answer, RpcUnavailable) for answer in answers):
+                self._current = endpoint
                 return answers
             partial = partial or answers
         if partial is not None:
@@ -207,7 +210,7 @@ def _tell_apart(endpoints: Sequence[Endpoint]) -> None:
 async def _probe(endpoint: Endpoint) -> None:
     try:
         height = await endpoint.call("eth_blockNumber", timeout_s=_PROBE_TIMEOUT_S)
-        endpoint.stats.height = int(str(height), 16)
-    except (RpcError, RpcUnavailable, ValueError):
-        # A dead endpoint is resting already; one that answers nonsense has no height.
-        endpoint.stats.height = None
+    except (RpcError, RpcUnavailable):
+        height = None  # it is resting or cooling down already
+    known = isinstance(height, str) and _QUANTITY.fullmatch(height)
+    endpoint.stats.height = int(str(height), 16) if known else None

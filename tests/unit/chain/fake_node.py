@@ -1,5 +1,6 @@
 """A JSON-RPC node in this process, on a free loopback port, that can be told to misbehave."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Self
@@ -29,6 +30,7 @@ class FakeNode:
         self.authorizations: list[str | None] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
+        self._heard = asyncio.Condition()
 
     @property
     def url(self) -> str:
@@ -56,7 +58,9 @@ class FakeNode:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body: object = await request.json()
-        self.bodies.append(body)
+        async with self._heard:
+            self.bodies.append(body)
+            self._heard.notify_all()
         self.paths.append(request.path_qs)
         self.authorizations.append(request.headers.get("Authorization"))
         if self.fault is not None:
@@ -64,6 +68,11 @@ class FakeNode:
             if response is not None:
                 return response
         return reply(self.answer(body))
+
+    async def heard(self, requests: int) -> None:
+        """Wait until so many requests have arrived."""
+        async with self._heard:
+            await self._heard.wait_for(lambda: len(self.bodies) >= requests)
 
     def answer(self, body: object) -> object:
         """What an honest node answers to this body."""

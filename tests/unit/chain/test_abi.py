@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import eth_abi
 import pytest
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from tests.unit.chain.samples import addresses, authorizations, words
 def encoded(signature: str, *arguments: object) -> bytes:
     """The call by eth-abi."""
     _, _, types = signature.partition("(")
-    return keccak(text=signature)[:4] + eth_abi.encode(_split(types[:-1]), arguments)
+    return keccak(text=signature)[:4] + encode(_split(types[:-1]), arguments)
 
 
 def _split(types: str) -> list[str]:
@@ -119,19 +119,19 @@ class TestCalls:
 class TestAnswers:
     @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), max_size=5))
     def test_aggregate3(self, results: list[tuple[bool, bytes]]) -> None:
-        assert abi.decode_aggregate3(eth_abi.encode(["(bool,bytes)[]"], [results])) == results
+        assert abi.decode_aggregate3(encode(["(bool,bytes)[]"], [results])) == results
 
     @given(st.integers(0, 2**256 - 1))
     def test_uint(self, value: int) -> None:
-        assert abi.decode_uint(eth_abi.encode(["uint256"], [value])) == value
+        assert abi.decode_uint(encode(["uint256"], [value])) == value
 
     @given(addresses())
     def test_address(self, address: str) -> None:
-        assert abi.decode_address(eth_abi.encode(["address"], [address])) == address
+        assert abi.decode_address(encode(["address"], [address])) == address
 
     @given(st.text(max_size=60))
     def test_string(self, text: str) -> None:
-        assert abi.decode_string(eth_abi.encode(["string"], [text])) == text
+        assert abi.decode_string(encode(["string"], [text])) == text
 
     def test_a_name_in_one_word(self) -> None:
         """Old tokens (MKR, SAI) answer bytes32 where others answer a string."""
@@ -139,11 +139,11 @@ class TestAnswers:
 
     @pytest.mark.parametrize("value", [True, False])
     def test_bool(self, value: bool) -> None:
-        assert abi.decode_bool(eth_abi.encode(["bool"], [value])) is value
+        assert abi.decode_bool(encode(["bool"], [value])) is value
 
     def test_a_bool_is_nothing_but_0_or_1(self) -> None:
         with pytest.raises(ValueError):
-            abi.decode_bool(eth_abi.encode(["uint256"], [2]))
+            abi.decode_bool(encode(["uint256"], [2]))
 
     def test_an_address_has_no_high_bytes(self) -> None:
         with pytest.raises(ValueError):
@@ -152,7 +152,7 @@ class TestAnswers:
     def test_eip712_domain(self) -> None:
         types = ["bytes1", "string", "string", "uint256", "address", "bytes32", "uint256[]"]
         token = "0x" + "ab" * 20
-        answer = eth_abi.encode(types, [b"\x0f", "USD Coin", "2", 8453, token, bytes(32), []])
+        answer = encode(types, [b"\x0f", "USD Coin", "2", 8453, token, bytes(32), []])
         assert abi.decode_eip712_domain(answer) == ("USD Coin", "2", 8453, token)
 
     @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ class TestAnswers:
 
     @pytest.mark.parametrize("length", [0, 1, 31, 63, 64, 96, 127])
     def test_a_cut_off_answer_is_refused(self, length: int) -> None:
-        whole = eth_abi.encode(["(bool,bytes)[]"], [[(True, b"x" * 40)]])
+        whole = encode(["(bool,bytes)[]"], [[(True, b"x" * 40)]])
         with pytest.raises(ValueError):
             abi.decode_aggregate3(whole[:length])
 
     def test_an_endless_count_is_refused(self) -> None:
         with pytest.raises(ValueError):
-            abi.decode_aggregate3(eth_abi.encode(["uint256", "uint256"], [32, 2**255]))
+            abi.decode_aggregate3(encode(["uint256", "uint256"], [32, 2**255]))

@@ -85,8 +85,7 @@ TABLE = [
     (
         "parity",
         -32010,
-        "Transaction gas price 1wei is too low. There is another transaction with same nonce in "
-        "the queue with gas price: 2wei.",
+        "Transaction gas price 1wei is too low. There is another transaction with same nonce",
         "replacement_underpriced",
     ),
     ("hosted", -32000, "replacement fee too low", "replacement_underpriced"),

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-import eth_abi
 import pytest
+from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onsettle.chain import abi
-from onsettle.chain.logs import decode_log, decode_logs
+from onsettle.chain.logs import _Place, decode_log, decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, AuthorizationUsed, Minted, Transfer
 
 ASSET, ALICE, BOB = ("0x" + pair * 20 for pair in ("0a", "a1", "b0"))
 NONCE, TX, BLOCK = ("0x" + pair * 32 for pair in ("0c", "7e", "b1"))
-PLACE = {
+PLACE: _Place = {
     "address": ASSET,
     "tx_hash": TX,
     "block_number": 0x1234,
@@ -65,7 +65,7 @@ class TestKnown:
         topics = [abi.TOPIC_TOKENS_MINTED, *[padded(BOB), NONCE][:indexed]]
         all_data = [("address", BOB), ("uint256", 5), ("bytes32", bytes.fromhex(NONCE[2:]))]
         rest = {0: all_data, 1: all_data[1:], 2: all_data[1:2]}[indexed]
-        data = eth_abi.encode([kind for kind, _ in rest], [value for _, value in rest])
+        data = encode([kind for kind, _ in rest], [value for _, value in rest])
         entry = log(topics, "0x" + data.hex())
         assert decode_log(entry) == Minted(**PLACE, to=BOB, amount=5, key=NONCE)
 

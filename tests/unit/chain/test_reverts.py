@@ -1,8 +1,8 @@
 """A revert becomes one readable line, whatever a contract returns."""
 
-import eth_abi
 import pytest
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ from onsettle.chain.reverts import is_revert, revert_data
 
 
 def error(text: str) -> bytes:
-    return keccak(text="Error(string)")[:4] + eth_abi.encode(["string"], [text])
+    return keccak(text="Error(string)")[:4] + encode(["string"], [text])
 
 
 @pytest.mark.parametrize(

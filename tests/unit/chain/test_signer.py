@@ -18,7 +18,7 @@ PASSWORD = "correct horse"
 @pytest.fixture
 def keystore(tmp_path: Path) -> Path:
     path = tmp_path / "wallet.json"
-    content = Account.encrypt(KEY, PASSWORD, kdf="pbkdf2", iterations=1000)
+    content = Account.encrypt(bytes.fromhex(KEY[2:]), PASSWORD, kdf="pbkdf2", iterations=1000)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
