@@ -20,7 +20,7 @@ async def _serve() -> None:
 
     from onsettle.api.app import create_app
     from onsettle.cli.http import Server, bind
-    from onsettle.engine.runtime import Engine
+    from onsettle.runtime import Engine
 
     stopped = stop_event()
     with bind(config.host, config.port) as listener:

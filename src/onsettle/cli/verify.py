@@ -31,12 +31,11 @@ def command(as_json: bool) -> None:
 
 
 async def _verify() -> "Report":
+    config = checked_config()
+
+    from onsettle.engine.verify import verify
     from onsettle.runtime import Engine
 
-    from onsettle.cli.worker import checked_config
-    from onsettle.engine.verify import verify
-
-    config = checked_config()
     async with configured(config) as whole:
         engine = await Engine.open(whole, wait_s=10)
         try:

@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from onsettle.engine.runtime import Engine
-from onsettle.local.payers import Payer, fund
-from onsettle.local.stack import LocalStack
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -28,6 +25,9 @@ from onsettle.engine.intake import Accepted
 from onsettle.engine.network import Network
 from onsettle.engine.request import Refused
 from onsettle.engine.verify import verify
+from onsettle.local.payers import Payer, fund
+from onsettle.local.stack import LocalStack
+from onsettle.runtime import Engine
 
 _PRICE = 10_000  # one cent of a token with six decimals
 _BLOCK_TIME_S = 2.0
