@@ -301,8 +301,8 @@ class WalletLoop(Loop):
             *self._key,
             list(range(nonce, nonce + count)),
             [self._feed.kind if u.payment_ids or u.mint_ids else "noop" for u in units],
-            [[str(i) for i in u.payment_ids] for u in units],
-            [[str(i) for i in u.mint_ids] for u in units],
+            [",".join(map(str, u.payment_ids)) for u in units],
+            [",".join(map(str, u.mint_ids)) for u in units],
         )
         ids = {row["nonce"]: row["id"] for row in rows}
         await connection.execute(
@@ -442,8 +442,8 @@ class WalletLoop(Loop):
                 *self._key,
                 missing,
                 ["noop"] * len(missing),
-                [[]] * len(missing),
-                [[]] * len(missing),
+                [""] * len(missing),
+                [""] * len(missing),
             )
             ids = {row["nonce"]: row["id"] for row in inserted}
             await connection.execute(

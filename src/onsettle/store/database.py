@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 
 Record = asyncpg.Record
-Connection = asyncpg.pool.PoolConnectionProxy[Record] | asyncpg.Connection[Record]
+# The driver's classes take type arguments for the type checker only.
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[Record] | asyncpg.Connection[Record]"
 
 #: Everything that a lost or refusing database raises: the loops wait and try again.
 UNAVAILABLE = (
@@ -41,7 +42,7 @@ def sql(name: str) -> str:
     return files("onsettle.store").joinpath(f"queries/{name}.sql").read_text("utf-8")
 
 
-async def _prepare(connection: asyncpg.Connection[Record]) -> None:
+async def _prepare(connection: "asyncpg.Connection[Record]") -> None:
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
             kind, encoder=_encode, decoder=orjson.loads, schema="pg_catalog"
@@ -61,7 +62,7 @@ def _encode(value: Any) -> str:
 class Database:
     """A pool on one PostgreSQL. Every query is a file; every call may raise UNAVAILABLE."""
 
-    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
         self.pool = pool
 
     @classmethod
@@ -105,7 +106,7 @@ class Database:
         return changed(await self.pool.execute(sql(query), *args))
 
 
-async def _keep(connection: asyncpg.Connection[Record]) -> None:
+async def _keep(connection: "asyncpg.Connection[Record]") -> None:
     """Keep a connection's settings when it goes back to the pool; nothing else is left on it."""
 
 
