@@ -95,6 +95,16 @@ class Endpoint:
         Raises RpcUnavailable when no call at all was answered. `timeout_s` is for each HTTP
         request; `in_order` sends these one after the other instead of up to four at once.
         """
+        answers = await self.attempt(calls, timeout_s=timeout_s, in_order=in_order)
+        failures = [answer for answer in answers if isinstance(answer, RpcUnavailable)]
+        if failures and len(failures) == len(answers):
+            raise failures[0]
+        return answers
+
+    async def attempt(
+        self, calls: Sequence[Call], *, timeout_s: float = 10.0, in_order: bool = False
+    ) -> list[object]:
+        """Like `batch`, but where no call at all was answered, each one still says why."""
         size = min(self._max_batch, self._limiter.rate or self._max_batch)
         gate = asyncio.Semaphore(1 if in_order else _CONCURRENT_CHUNKS)
 
@@ -104,11 +114,7 @@ class Endpoint:
 
         chunks = [calls[start : start + size] for start in range(0, len(calls), size)]
         answered = await asyncio.gather(*map(serve, chunks))
-        answers = list(itertools.chain.from_iterable(answered))
-        failures = [answer for answer in answers if isinstance(answer, RpcUnavailable)]
-        if failures and len(failures) == len(answers):
-            raise failures[0]
-        return answers
+        return list(itertools.chain.from_iterable(answered))
 
     async def _serve(self, chunk: Sequence[Call], timeout_s: float) -> list[object]:
         if len(chunk) > 1 and not self._takes_batches:

@@ -143,11 +143,12 @@ class Pool:
         hashes = ["0x" + keccak(raw).hex() for raw in raws]
         self.best()
         first, *others = self._ranked()
-        answers = await self._send(first, calls, timeout_s)
+        answers = await first.attempt(calls, timeout_s=timeout_s, in_order=True)
         sources = [first.name] * len(calls)
         open_ = [i for i, answer in enumerate(answers) if isinstance(answer, RpcUnavailable)]
         if open_ and others:
-            again = await self._send(others[0], [calls[i] for i in open_], timeout_s)
+            rest = [calls[i] for i in open_]
+            again = await others[0].attempt(rest, timeout_s=timeout_s, in_order=True)
             for i, answer in zip(open_, again, strict=True):
                 if _says_more(answer, answers[i]):
                     answers[i], sources[i] = answer, others[0].name
@@ -159,14 +160,6 @@ class Pool:
     async def probe(self) -> None:
         """Ask every endpoint for its height now."""
         await asyncio.gather(*map(_probe, self.endpoints))
-
-    async def _send(
-        self, endpoint: Endpoint, calls: Sequence[Call], timeout_s: float
-    ) -> list[object]:
-        try:
-            return await endpoint.batch(calls, timeout_s=timeout_s, in_order=True)
-        except RpcUnavailable as failure:
-            return [failure] * len(calls)
 
     async def _keep_probing(self) -> None:
         while True:

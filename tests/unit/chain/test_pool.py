@@ -246,6 +246,23 @@ class TestBroadcast:
             assert answer.kind is SendKind.UNKNOWN
             assert answer.endpoint == pool.endpoints[1].name
 
+    async def test_the_limit_of_one_request_does_not_speak_for_another(
+        self, node: FakeNode
+    ) -> None:
+        """The first bytes were not looked at; the second may have been taken."""
+
+        async def limit_then_drop(request: web.Request, body: object) -> web.StreamResponse:
+            limited = text("", 429, {"Retry-After": "0"})
+            fault = limited if len(node.bodies) == 1 else drop
+            response = await fault(request, body)
+            assert response is not None
+            return response
+
+        node.fault = limit_then_drop
+        async with QuietPool(node, max_batch=1) as pool:
+            answers = await pool.broadcast(RAWS[:2])
+        assert [answer.kind for answer in answers] == [SendKind.RATE_LIMITED, SendKind.UNKNOWN]
+
     async def test_nonces_arrive_in_order(self, node: FakeNode) -> None:
         """A node that refuses gaps must not see a later chunk first."""
         arrived: list[str] = []
