@@ -27,7 +27,7 @@ class _State(threading.local):
     def __init__(self) -> None:
         # The hash object owns the state: it has to live as long as the pointer is used.
         self.owner = _pycryptodome.new(digest_bits=256)
-        self.pointer: object = getattr(self.owner, "_state").get()  # noqa: B009 (private)
+        self.pointer: object = vars(self.owner)["_state"].get()
         self.buffer = ctypes.create_string_buffer(32)
 
 
@@ -60,7 +60,7 @@ def _choose() -> Callable[[bytes], bytes]:
         for size in (0, 1, 135, 136, 137, 272, 300) * 2:
             if fast(b"\xa5" * size) != _public(b"\xa5" * size):
                 return _public
-    except (OSError, AttributeError, ValueError, TypeError, ImportError):
+    except (OSError, LookupError, AttributeError, ValueError, TypeError, ImportError):
         return _public
     return fast if fast(b"").hex() == _EMPTY else _public
 

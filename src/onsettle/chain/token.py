@@ -43,7 +43,8 @@ async def read_domain(endpoint: Endpoint, chain_id: int, address: str) -> TokenD
     if not code:
         raise TokenError("asset_not_a_contract", f"{address} has no code on chain {chain_id}")
     name, version, decimals, separator, described = answers
-    own = separator[:32] if separator is not None and len(separator) >= 32 else None
+    # A fallback function may answer nothing where there is no such method.
+    own = separator[:32] if separator and len(separator) >= 32 else None
     candidates = _candidates(_text(name), _text(version))
     candidates += _described(described, chain_id, address)
     if own is not None and not candidates:
@@ -56,19 +57,10 @@ async def read_domain(endpoint: Endpoint, chain_id: int, address: str) -> TokenD
             f"{address} answers no decimals(), or does not name its EIP-712 domain: "
             "is it an EIP-3009 token?",
         )
-    for candidate_name, candidate_version in candidates:
-        computed = domain_separator(
-            name=candidate_name, version=candidate_version, chain_id=chain_id, address=address
-        )
-        if own in (None, computed):
-            return TokenDomain(
-                chain_id=chain_id,
-                address=address,
-                name=candidate_name,
-                version=candidate_version,
-                decimals=places,
-                separator=computed,
-            )
+    for candidate in candidates:
+        domain = _domain(chain_id, address, candidate, places)
+        if own in (None, domain.separator):
+            return domain
     raise TokenError(
         "asset_domain_mismatch",
         f"the DOMAIN_SEPARATOR of {address} is not that of its name and version on chain "
@@ -116,6 +108,18 @@ def _bytes(answer: object) -> bytes | None:
         return bytes.fromhex(answer[2:])
     except ValueError:
         return None
+
+
+def _domain(chain_id: int, address: str, candidate: tuple[str, str], decimals: int) -> TokenDomain:
+    name, version = candidate
+    return TokenDomain(
+        chain_id=chain_id,
+        address=address,
+        name=name,
+        version=version,
+        decimals=decimals,
+        separator=domain_separator(name=name, version=version, chain_id=chain_id, address=address),
+    )
 
 
 def _candidates(name: str | None, version: str | None) -> list[tuple[str, str]]:

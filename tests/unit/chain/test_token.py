@@ -82,6 +82,12 @@ class TestDomain:
         domain = await read_domain(endpoint, CHAIN, TOKEN)
         assert domain.separator == separator("USD Coin", "2")
 
+    async def test_a_fallback_function_that_answers_nothing_is_no_separator(
+        self, token: Token, endpoint: Endpoint
+    ) -> None:
+        token.answers[abi.DOMAIN_SEPARATOR] = b""
+        assert (await read_domain(endpoint, CHAIN, TOKEN)).version == "2"
+
     @pytest.mark.parametrize("version", ["1", "2"])
     async def test_a_token_without_version_is_proved_by_its_separator(
         self, token: Token, endpoint: Endpoint, version: str
