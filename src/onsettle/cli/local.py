@@ -25,9 +25,8 @@ def command(block_time: float, port: int) -> None:
 
 
 async def _run(block_time: float, port: int) -> None:
-    from onsettle.local.stack import LocalStack
-
     from onsettle.config import load
+    from onsettle.local.stack import LocalStack
 
     config = load()
     stopped = stop_event()

@@ -68,7 +68,7 @@ class Confirmer(Loop):
         if row is None:
             return 1.0
         head = await _block(endpoint, "latest")
-        cursor = await self._cursor(endpoint, dict(row), head, settings)
+        cursor = await self._cursor(dict(row), head)
         if cursor.number < head.number:
             try:
                 await self._advance(endpoint, cursor, head, settings)
@@ -89,16 +89,14 @@ class Confirmer(Loop):
             settings.payment_confirmation_interval_ms / 1000,
         )
 
-    async def _cursor(
-        self, endpoint: Endpoint, row: dict[str, Any], head: Block, settings: RuntimeSettings
-    ) -> Block:
+    async def _cursor(self, row: dict[str, Any], head: Block) -> Block:
         if row["cursor_number"] is not None:
             return Block(
                 number=row["cursor_number"], hash=row["cursor_hash"], time=row["cursor_time"]
             )
         # A new database starts at the head: older uses are found by look-up.
         async with self._db.transaction() as connection:
-            await self._commit_blocks(connection, [(head, "")], None, head, settings, at_head=False)
+            await self._commit_blocks(connection, [(head, "")], None, at_head=False)
         return head
 
     async def _advance(
@@ -130,8 +128,6 @@ class Confirmer(Loop):
                 connection,
                 chain,
                 cursor,
-                head,
-                settings,
                 at_head=last == head.number,
                 base_fee=base_fee,
             )
@@ -188,8 +184,6 @@ class Confirmer(Loop):
         connection: Connection,
         chain: Sequence[tuple[Block, str]],
         cursor: Block | None,
-        head: Block,
-        settings: RuntimeSettings,
         *,
         at_head: bool,
         base_fee: int = 0,

@@ -1,6 +1,7 @@
 """What all loops share: tick, survive, wait for a hint or a while, stop."""
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 
 import structlog
@@ -24,6 +25,7 @@ class Loop(ABC):
     @abstractmethod
     async def tick(self) -> float: ...
 
+    @abstractmethod
     async def leave(self) -> None:
         """Called once after the last tick: give leases back."""
 
@@ -46,13 +48,12 @@ class Loop(ABC):
     async def _run(self) -> None:
         while not self._stopping:
             self.wake.clear()
-            pause = await self._survive()
-            if self._stopping:
-                return
-            try:
-                await asyncio.wait_for(self.wake.wait(), pause)
-            except TimeoutError:
-                continue
+            await self._rest(await self._survive())
+
+    async def _rest(self, pause_s: float) -> None:
+        if not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), pause_s)
 
     async def _survive(self) -> float:
         try:

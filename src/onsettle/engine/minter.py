@@ -27,7 +27,7 @@ class MintFeed:
     def limits(self, settings: RuntimeSettings) -> tuple[int, float]:
         return settings.mint_batch_size, settings.mint_batch_interval_ms / 1000
 
-    def paused(self, settings: RuntimeSettings) -> bool:
+    def paused(self, _settings: RuntimeSettings) -> bool:
         return False
 
     async def waiting(self, settings: RuntimeSettings) -> tuple[int, float]:
@@ -46,7 +46,7 @@ class MintFeed:
         columns = [list(column) for column in zip(*rows, strict=True)]
         return changed(await connection.execute(sql("mints_signed"), *columns))
 
-    async def settled(self, ids: Sequence[UUID], now: int) -> bool:
+    async def settled(self, ids: Sequence[UUID], _now: int) -> bool:
         rows = await self._db.fetch("mints_by_ids", list(ids))
         return bool(rows) and all(r["status"] == "completed" for r in rows)
 
@@ -56,7 +56,8 @@ class MintFeed:
         for row in rows:
             groups[row["token_address"]].append(row)
         units: list[Unit] = []
-        for token, mints in groups.items():
+        for token, group in groups.items():
+            mints = group
             together = [m for m in mints if not m["alone"]]
             batch = await self._batch(view, address, token, together)
             if batch is not None:

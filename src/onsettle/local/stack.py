@@ -1,0 +1,45 @@
+"""The local stack: a database and a chain with its tokens."""
+
+from pathlib import Path
+
+from onsettle.local.chain import LocalChain
+from onsettle.local.postgres import EmbeddedPostgres
+
+
+class LocalStack:
+    """Both, started and stopped together; `database_url` replaces the embedded database."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        chain_port: int = 0,
+        block_time: float = 2.0,
+        database_url: str | None = None,
+    ) -> None:
+        self._data_dir = data_dir
+        self._database_url = database_url
+        self._postgres = EmbeddedPostgres(data_dir) if database_url is None else None
+        self.chain = LocalChain(data_dir, port=chain_port, block_time=block_time)
+
+    async def start(self) -> None:
+        if self._postgres is not None:
+            self._database_url = await self._postgres.start()
+        await self.chain.start()
+
+    async def stop(self) -> None:
+        await self.chain.stop()
+        if self._postgres is not None:
+            await self._postgres.stop()
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which `onsettle serve` settles on this stack."""
+        return {
+            "DATABASE_URL": str(self._database_url),
+            "ONSETTLE_DATA_DIR": str(self._data_dir),
+            "ONSETTLE_RPC_URLS": self.chain.rpc_url,
+            "ONSETTLE_ASSETS": self.chain.tokens.asset,
+            "ONSETTLE_MINT_TOKENS": self.chain.tokens.mint_token,
+            "ONSETTLE_PAYMENT_KEYS": ",".join(self.chain.payment_keys),
+            "ONSETTLE_MINT_KEYS": ",".join(self.chain.mint_keys),
+        }
