@@ -1,0 +1,38 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.server import Server
+from tests.harness.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A PostgreSQL with durable settings, for all tests of this run."""
+    shared = Server(tmp_path_factory.mktemp("postgres"))
+    shared.start()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def dsn(server: Server) -> Iterator[str]:
+    """A database of this test's own."""
+    url = server.create()
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+async def stack(dsn: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """A chain that mines every transaction at once, one payment wallet, and a database."""
+    async with Stack(dsn, tmp_path) as whole:
+        yield whole
+
+
+@pytest.fixture
+async def two_wallets(dsn: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """Blocks every second, two payment wallets."""
+    async with Stack(dsn, tmp_path, block_time=1, wallets=2) as whole:
+        yield whole

@@ -1,0 +1,63 @@
+"""The database server that the tests share: one embedded PostgreSQL, or the one that is named."""
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from onsettle.local.postgres import EmbeddedPostgres
+
+T = TypeVar("T")
+
+
+class Server:
+    """Runs in a thread of its own, so that tests with loops of their own can share it.
+
+    `TEST_DATABASE_URL` (or `DATABASE_URL`) names a server to use instead; its user must be allowed
+    to create databases.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._url = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL")
+        self._embedded = None if self._url else EmbeddedPostgres(folder)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        if self._embedded is not None:
+            self._url = self._run(self._embedded.start())
+
+    def stop(self) -> None:
+        if self._embedded is not None:
+            self._run(self._embedded.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def create(self) -> str:
+        """The DSN of a new, empty database."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._run(self._admin(f"create database {name}"))
+        parts = urlsplit(str(self._url))
+        return urlunsplit(parts._replace(path=f"/{name}"))
+
+    def drop(self, dsn: str) -> None:
+        name = urlsplit(dsn).path.removeprefix("/")
+        self._run(self._admin(f"drop database if exists {name} with (force)"))
+
+    async def _admin(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._url, timeout=30)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
