@@ -7,10 +7,13 @@ from coincurve import PrivateKey
 
 from onsettle.chain import abi
 from onsettle.chain.codec import selector
-from onsettle.chain.crypto import address_of, authorization_digest
+from onsettle.chain.crypto import address_of, authorization_digest, keccak
 from onsettle.chain.rpc import Pool
 from onsettle.domain.authorization import Authorization
 from onsettle.domain.network import MULTICALL3, TokenDomain
+
+_CANCEL = selector("cancelAuthorization(address,bytes32,bytes)")
+_CANCEL_TYPEHASH = keccak(b"CancelAuthorization(address authorizer,bytes32 nonce)")
 
 
 class Payer:
@@ -40,9 +43,7 @@ class Payer:
             nonce=nonce or "0x" + secrets.token_hex(32),
             signature=b"",
         )
-        digest = authorization_digest(domain.separator, auth)
-        signed = self._key.sign_recoverable(digest, hasher=None)
-        signature = signed[:64] + bytes([signed[64] + 27])
+        signature = self._sign(authorization_digest(domain.separator, auth))
         return {
             "from": auth.payer,
             "to": auth.pay_to,
@@ -52,6 +53,19 @@ class Payer:
             "nonce": auth.nonce,
             "signature": "0x" + signature.hex(),
         }
+
+    def cancel(self, domain: TokenDomain, nonce: str) -> bytes:
+        """The call, for anybody to send, that takes the authorization with this nonce back."""
+        who = bytes.fromhex(self.address[2:]).rjust(32, b"\0")
+        which = bytes.fromhex(nonce[2:])
+        digest = keccak(b"\x19\x01" + domain.separator + keccak(_CANCEL_TYPEHASH + who + which))
+        signature = self._sign(digest)
+        offset, length = (each.to_bytes(32) for each in (96, len(signature)))
+        return _CANCEL + who + which + offset + length + signature.ljust(96, b"\0")
+
+    def _sign(self, digest: bytes) -> bytes:
+        signed = self._key.sign_recoverable(digest, hasher=None)
+        return signed[:64] + bytes([signed[64] + 27])
 
 
 async def fund(rpc_url: str, asset: str, addresses: Sequence[str], amount: int) -> None:
