@@ -23,6 +23,7 @@ from onsettle.local.chain import LocalChain
 from onsettle.local.payers import Payer, fund
 from onsettle.runtime import Engine
 from onsettle.store.database import Database
+from tests.harness.contracts import deploy
 
 T = TypeVar("T")
 
@@ -201,6 +202,10 @@ class Stack:
         report = await verify(engine.db, engine.networks)
         assert report.ok, report.differences + report.not_checked
         return report
+
+    async def deploy(self, name: str, *args: object) -> str:
+        """Deploy a contract of `contracts/` (FeeToken, ContractWallet, ...); where it is."""
+        return await deploy(self.rpc, name, *args)
 
     async def hold_blocks(self) -> None:
         """From now on a block is made only by `mine`."""
