@@ -41,16 +41,16 @@ class Server:
         self._thread.join(10)
         self._loop.close()
 
-    def create(self) -> str:
-        """The DSN of a new, empty database."""
+    def create(self, *, like: str | None = None) -> str:
+        """The DSN of a new database: empty, or a copy of `like`, which nobody may be using."""
         name = f"test_{secrets.token_hex(6)}"
-        self._run(self._admin(f"create database {name}"))
+        copied = f" template {_name(like)}" if like else ""
+        self._run(self._admin(f"create database {name}{copied}"))
         parts = urlsplit(str(self._url))
         return urlunsplit(parts._replace(path=f"/{name}"))
 
     def drop(self, dsn: str) -> None:
-        name = urlsplit(dsn).path.removeprefix("/")
-        self._run(self._admin(f"drop database if exists {name} with (force)"))
+        self._run(self._admin(f"drop database if exists {_name(dsn)} with (force)"))
 
     async def _admin(self, statement: str) -> None:
         connection = await asyncpg.connect(self._url, timeout=30)
@@ -61,3 +61,7 @@ class Server:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+
+def _name(dsn: str) -> str:
+    return urlsplit(dsn).path.removeprefix("/")

@@ -1,6 +1,8 @@
 """Numbered SQL files, each applied once and checksummed, under one lock."""
 
+import asyncio
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -19,6 +21,8 @@ create table if not exists schema_migrations (
     applied_at timestamptz not null default now()
 )
 """
+
+_HALF_BUILT = "select not indisvalid from pg_index where indexrelid = to_regclass($1)"
 
 
 class MigrationError(Exception):
@@ -58,7 +62,7 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
             raise MigrationError("PostgreSQL 15 or newer is needed: point DATABASE_URL at one")
         if dry_run:
             return [m.name for m in await _missing(connection)]
-        await connection.execute("select pg_advisory_lock($1)", _LOCK)
+        await _lock(connection)
         await connection.execute(_JOURNAL)
         applied = []
         for migration in await _missing(connection):
@@ -68,6 +72,13 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         return applied
     finally:
         await connection.close()
+
+
+async def _lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    # Tried again rather than waited for: a waiting statement holds a snapshot, and an index that
+    # is built concurrently waits for every snapshot, so the two would wait for each other.
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
 
 
 async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migration]:
@@ -96,11 +107,24 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
             await connection.execute(migration.text)
             await connection.execute(record, *values)
         return
-    lines = [ln for ln in migration.text.splitlines() if not ln.startswith("--")]
-    for statement in "\n".join(lines).split(";"):
-        if statement.strip():
-            await connection.execute(statement)
+    for statement in _statements(migration.text):
+        await _drop_half_built(connection, statement)
+        await connection.execute(statement)
     await connection.execute(record, *values)
+
+
+def _statements(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return [part for part in "\n".join(lines).split(";") if part.strip()]
+
+
+async def _drop_half_built(
+    connection: "asyncpg.Connection[asyncpg.Record]", statement: str
+) -> None:
+    """An index whose building was interrupted stays behind, and no query uses it."""
+    named = re.search(r"index concurrently if not exists (\w+)", statement)
+    if named is not None and await connection.fetchval(_HALF_BUILT, named[1]):
+        await connection.execute(f"drop index concurrently {named[1]}")
 
 
 async def _settings(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
