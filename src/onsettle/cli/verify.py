@@ -9,11 +9,14 @@ from onsettle.cli.worker import checked_config
 if TYPE_CHECKING:
     from onsettle.engine.verify import Report
 
+_NOT_CHECKED = 3
+
 
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """Compare the books with the chain; exit code 1 when they differ or could not be compared."""
+    """Compare the books with the chain: exit code 1 when they differ, 3 when a part of them could
+    not be compared."""
     report = asyncio.run(_verify())
     if as_json:
         print_json(
@@ -21,13 +24,14 @@ def command(as_json: bool) -> None:
                 "ok": report.ok,
                 "differences": report.differences,
                 "not_checked": report.not_checked,
+                "notes": report.notes,
                 "checked": report.checked,
             }
         )
     else:
         print_report(report)
     if not report.ok:
-        raise SystemExit(1)
+        raise SystemExit(1 if report.differences else _NOT_CHECKED)
 
 
 async def _verify() -> "Report":
@@ -50,6 +54,8 @@ def print_report(report: "Report") -> None:
     click.echo("checked: " + ", ".join(f"{n} {what}" for what, n in report.checked.items()))
     for line in report.differences:
         click.echo(f"DIFFERENCE {line}")
+    for line in report.notes:
+        click.echo(f"note: {line}")
     for line in report.not_checked:
         click.echo(f"not checked: {line}")
     click.echo("The books and the chain agree." if report.ok else "Not verified.")

@@ -1,2 +1,3 @@
-select mined_hash, wallet, nonce, kind from transactions
-where chain_id = $1 and mined_hash is not null
+select id, wallet, nonce, kind, state, payment_ids, mint_ids, mined_hash from transactions
+where chain_id = $1
+order by wallet, nonce

@@ -1,0 +1,1 @@
+"""The audit: what the books say, compared with what the chain says. Changes nothing."""

@@ -1,0 +1,93 @@
+"""What the database says about one network, read at one moment."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from uuid import UUID
+
+from onsettle.domain.settings import DEFAULTS, RuntimeSettings, read
+from onsettle.store.database import Database, Record, sql
+
+Identity = tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """`cursor` is the last block that the confirmer has acted on; None: none yet."""
+
+    chain_id: int
+    cursor: int | None
+    cursor_hash: str | None
+    payments: list[Record]
+    mints: list[Record]
+    wallets: list[str]
+    transactions: list[Record]
+    attempts: list[Record]
+    missing_nonces: list[Record]
+    bad_journals: list[Record]
+    outbox: list[Record]
+    settings: RuntimeSettings
+
+    @property
+    def judged_until(self) -> int:
+        """The last block in which a transfer must have completed its payment by now."""
+        if self.cursor is None:
+            return -1
+        return self.cursor - self.settings.payment_confirmations + 1
+
+    @cached_property
+    def identities(self) -> dict[Identity, Record]:
+        return {identity(row): row for row in self.payments}
+
+    @cached_property
+    def payments_by_id(self) -> dict[UUID, Record]:
+        return {row["id"]: row for row in self.payments}
+
+    @cached_property
+    def attempts_by_transaction(self) -> dict[int, list[Record]]:
+        found: dict[int, list[Record]] = defaultdict(list)
+        for row in self.attempts:
+            found[row["transaction_id"]].append(row)
+        return found
+
+    @cached_property
+    def our_hashes(self) -> dict[str, Record]:
+        """Every hash that one of our transactions may have on the chain."""
+        rows = {row["id"]: row for row in self.transactions}
+        found = {row["mined_hash"]: row for row in self.transactions if row["mined_hash"]}
+        return found | {a["hash"]: rows[a["transaction_id"]] for a in self.attempts}
+
+    def hashes(self) -> list[str]:
+        """Every transaction whose receipt tells something about these books."""
+        found = set(self.our_hashes)
+        found.update(row["tx_hash"].lower() for row in self.payments if row["tx_hash"])
+        found.update(row["mint_tx_hash"].lower() for row in self.mints if row["mint_tx_hash"])
+        return sorted(found)
+
+
+def identity(row: Record) -> Identity:
+    return row["payment_token_address"], row["payer"], row["authorization_nonce"]
+
+
+async def read_ledger(db: Database, chain_id: int) -> Ledger:
+    async with (
+        db.pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        network = await connection.fetchrow(sql("network_get"), chain_id)
+        rows = {row["key"]: row["value"] for row in await connection.fetch(sql("settings_read"))}
+        wallets = await connection.fetch(sql("wallets_list"), chain_id)
+        return Ledger(
+            chain_id=chain_id,
+            cursor=network["cursor_number"] if network else None,
+            cursor_hash=network["cursor_hash"] if network else None,
+            payments=await connection.fetch(sql("verify_payments"), chain_id),
+            mints=await connection.fetch(sql("verify_mints"), chain_id),
+            wallets=[row["address"] for row in wallets],
+            transactions=await connection.fetch(sql("verify_transactions"), chain_id),
+            attempts=await connection.fetch(sql("verify_attempts"), chain_id),
+            missing_nonces=await connection.fetch(sql("verify_nonces"), chain_id),
+            bad_journals=await connection.fetch(sql("verify_events"), chain_id),
+            outbox=await connection.fetch(sql("verify_outbox"), chain_id),
+            settings=read(rows, DEFAULTS)[0],
+        )

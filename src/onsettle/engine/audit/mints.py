@@ -1,0 +1,92 @@
+"""Promise 6: for every completed payment exactly what was paid for, and nothing for others."""
+
+from collections import defaultdict
+from typing import Any
+
+from onsettle.chain import abi
+from onsettle.chain.jsonrpc import Call
+from onsettle.domain.evidence import Minted
+from onsettle.domain.payment import PaymentStatus
+from onsettle.engine.audit.ledger import Ledger
+from onsettle.engine.audit.node import Chain, ask
+from onsettle.engine.audit.report import Report
+from onsettle.store.database import Record
+
+
+async def check_mints(ledger: Ledger, chain: Chain, report: Report) -> None:
+    report.count("mints", len(ledger.mints))
+    events: dict[tuple[str, str], list[Minted]] = defaultdict(list)
+    for event in chain.events:
+        if isinstance(event, Minted):
+            events[event.address, event.key].append(event)
+    known = {(row["token_address"], row["key"]) for row in ledger.mints}
+    for (_, key), found in events.items():
+        ours = [e.tx_hash for e in found if e.tx_hash in ledger.our_hashes]
+        if ours and (found[0].address, key) not in known:
+            report.differences.append(f"mint {key}: {ours[0]} minted it, and nobody paid for it")
+    minted = await _minted([r for r in ledger.mints if not events[_place(r)]], chain)
+    for row in ledger.mints:
+        found = events[_place(row)]
+        on_chain = bool(found) or minted.get(row["id"])
+        _mint(row, found, on_chain, ledger, report)
+    _quantities(ledger, report)
+
+
+def _place(row: Record) -> tuple[str, str]:
+    return row["token_address"], row["key"]
+
+
+async def _minted(rows: list[Record], chain: Chain) -> dict[Any, bool | None]:
+    """`hasMinted` of each row at the head, whoever minted it; None: not answered."""
+    at = {"blockHash": chain.head.hash, "requireCanonical": True}
+    calls = [
+        Call(
+            "eth_call",
+            ({"to": r["token_address"], "data": "0x" + abi.has_minted(r["key"]).hex()}, at),
+        )
+        for r in rows
+    ]
+    answers = await ask(chain.endpoint, calls) if calls else []
+    return {r["id"]: _truth(answer) for r, answer in zip(rows, answers, strict=True)}
+
+
+def _truth(answer: object) -> bool | None:
+    if isinstance(answer, str) and len(answer) == 66:
+        return int(answer, 16) == 1
+    return None
+
+
+def _mint(
+    row: Record, found: list[Minted], on_chain: bool | None, ledger: Ledger, report: Report
+) -> None:
+    payment = ledger.payments_by_id.get(row["payment_id"])
+    paid = payment is not None and payment["status"] == PaymentStatus.COMPLETED
+    where = f"mint {row['id']} of payment {row['payment_id']}"
+    if on_chain is None:
+        report.not_checked.append(f"{where}: the node can't tell whether it was minted")
+    elif len(found) > 1:
+        report.differences.append(f"{where}: minted {len(found)} times")
+    elif on_chain and not paid:
+        report.differences.append(f"{where}: minted, and the payment is not completed")
+    elif found and found[0].to != row["payer_address"]:
+        report.differences.append(f"{where}: minted to {found[0].to}")
+    elif not on_chain and row["status"] == "completed":
+        report.differences.append(f"{where}: it is completed, and the chain has no such mint")
+    elif not on_chain and paid and row["status"] == "failed":
+        report.differences.append(f"{where}: paid for, and given up")
+    elif not on_chain and paid:
+        report.count("mints on their way", 1)
+
+
+def _quantities(ledger: Ledger, report: Report) -> None:
+    rows: dict[Any, int] = defaultdict(int)
+    for row in ledger.mints:
+        rows[row["payment_id"]] += 1
+    for payment in ledger.payments:
+        completed = payment["status"] == PaymentStatus.COMPLETED
+        queued = rows[payment["id"]]
+        if completed and payment["payment_type"] == "mint" and queued != payment["quantity"]:
+            report.differences.append(
+                f"payment {payment['id']}: {payment['quantity']} mints were paid for,"
+                f" {queued} are queued"
+            )
