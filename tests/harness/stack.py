@@ -217,6 +217,11 @@ class Stack:
         for _ in range(blocks):
             await self.rpc.call("evm_mine")
 
+    async def release_blocks(self) -> None:
+        """Mine every transaction at once again, beginning with those that wait."""
+        await self.rpc.call("evm_setAutomine", True)
+        await self.mine()
+
     async def height(self) -> int:
         return int(str(await self.rpc.call("eth_blockNumber")), 16)
 

@@ -12,6 +12,10 @@ COMMANDS = {
     "worker": "Run the engine alone.",
     "migrate": "Bring the database to this version.",
     "status": "What is waiting, what is wrong, who is working.",
+    "stuck": "What waits for too long: why, and what the engine does next.",
+    "reset-stuck": "Recover stuck payments as far as the chain proves it is safe.",
+    "retry": "Send payments again, where nothing else can land for them.",
+    "mints": "List mints, or mint again what is not minted.",
     "show": "Everything about one payment.",
     "pause": "Stop sending payments; new ones are refused.",
     "resume": "Send payments again.",
@@ -29,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"onsettle.cli.{cmd_name}").command
+        command = import_module(f"onsettle.cli.{cmd_name.replace('-', '_')}").command
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

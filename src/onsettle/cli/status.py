@@ -26,6 +26,7 @@ async def _read() -> dict[str, Any]:
         wallets = await db.fetch("wallets_list", None)
         alarms = await db.fetch("alarms_open")
         workers = await db.fetch("workers_live")
+        marked = await db.fetchval("stats_reprocess")
     now = datetime.now(UTC)
     payments = {}
     for status in PaymentStatus:
@@ -40,12 +41,20 @@ async def _read() -> dict[str, Any]:
         "wallets": [_wallet(dict(row)) for row in wallets],
         "alarms": [dict(row) for row in alarms],
         "workers": [dict(row) for row in workers],
+        "hints": [_reprocess(marked)] if marked else [],
     }
 
 
 def _wallet(row: dict[str, Any]) -> dict[str, Any]:
     keys = ("chain_id", "address", "role", "live", "paused", "balance", "needs_balance", "note")
     return {key: row[key] for key in keys}
+
+
+def _reprocess(count: int) -> str:
+    return (
+        f"{count} payments were marked as failed by hand or timed out, and may still complete;"
+        " to reprocess them: onsettle reset-stuck"
+    )
 
 
 def _print(state: dict[str, Any]) -> None:
@@ -60,6 +69,8 @@ def _print(state: dict[str, Any]) -> None:
     for alarm in state["alarms"]:
         click.echo(f"ALARM {alarm['kind']} {alarm['subject']}: {alarm['message']}")
     click.echo(f"workers: {len(state['workers'])}")
+    for hint in state["hints"]:
+        click.echo(hint)
 
 
 def _counts(counts: dict[str, int]) -> str:

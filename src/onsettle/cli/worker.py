@@ -1,4 +1,5 @@
 import asyncio
+import logging
 
 import click
 
@@ -13,12 +14,12 @@ def command() -> None:
     asyncio.run(_work())
 
 
-def checked_config() -> Config:
-    """The configuration of a process that settles; sets logging up."""
+def checked_config(*, quiet: bool = False) -> Config:
+    """The configuration of a process that settles; sets logging up. `quiet`: warnings only."""
     from onsettle.log import set_up
 
     config = load()
-    set_up(config.log_format)
+    set_up(config.log_format, level=logging.WARNING if quiet else logging.INFO)
     if not config.networks:
         raise click.ClickException(
             "No network is configured: set ONSETTLE_RPC_URLS, or run `onsettle local` and use"

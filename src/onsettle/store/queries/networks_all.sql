@@ -1,0 +1,1 @@
+select * from networks order by chain_id

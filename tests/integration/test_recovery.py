@@ -1,0 +1,165 @@
+"""Recovery commands against a running engine: evidence first, and nothing is ever sent twice."""
+
+from uuid import UUID
+
+import asyncpg
+
+from onsettle.chain.signer import LocalSigner
+from onsettle.chain.transaction import UnsignedTransaction
+from onsettle.runtime import Engine
+from tests.harness.commands import onsettle
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
+
+_BY_HAND = (
+    "UPDATE payment_queue SET status = 'confirmation_failed',"
+    " error = 'Manual reset - stuck in sent' WHERE status = 'sent'"
+)
+
+
+async def by_hand(stack: Stack, statement: str, *args: object) -> str:
+    """As an operator in psql: no connection of ours, no settings of ours."""
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        return str(await connection.execute(statement, *args))
+    finally:
+        await connection.close()
+
+
+async def sent_and_held(stack: Stack, engine: Engine, count: int = 1) -> list[UUID]:
+    """Payments that are in the pool of a chain that makes no blocks."""
+    payers = await stack.payers(count)
+    await stack.hold_blocks()
+    ids = ids_of(await engine.intake.submit_many([stack.body(engine, p) for p in payers]))
+    await stack.all_are(engine, ids, "sent")
+    return ids
+
+
+async def take_nonce(stack: Stack, hashes: list[str]) -> None:
+    """The key's owner uses the nonces of these transactions for something else."""
+    signer = LocalSigner.from_key(stack.keys[0])
+    first = await stack.nonce(signer.address)
+    for at, hash_ in enumerate(hashes):
+        await stack.rpc.call("anvil_dropTransaction", hash_)
+        foreign = signer.sign(
+            UnsignedTransaction(
+                chain_id=84532, nonce=first + at, to=signer.address, value=0, data=b"",
+                gas_limit=21_000, max_fee=10**11, priority_fee=10**9,
+            )
+        )  # fmt: skip
+        await stack.rpc.call("eth_sendRawTransaction", "0x" + foreign.raw.hex())
+    await stack.mine()
+
+
+async def test_what_may_still_land_is_left_alone_and_completes(stack: Stack) -> None:
+    """Neither reset-stuck nor retry touches a payment whose transaction is live."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+        await by_hand(stack, _BY_HAND)
+        env = stack.process_environment()
+        seen = (await onsettle(env, "reset-stuck", "--older-than", "0s", "--yes", "--json")).ok()
+        [case] = seen.json["payments"]
+        assert (case["verdict"], case["done"]) == ("wait", None)
+        assert case["evidence"]["authorization"] == "unused"
+        refused = await onsettle(env, "retry", str(payment), "--yes", "--json")
+        assert refused.code == 1
+        await stack.release_blocks()
+        await stack.all_are(engine, [payment], "completed")
+        await stack.all_minted(engine, 1)
+        await stack.verified(engine)
+
+
+async def test_provably_unspent_is_sent_again_and_charged_once(stack: Stack) -> None:
+    """A payment marked by hand, whose nonce went to something else, is sent again on request."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+        await by_hand(stack, _BY_HAND)
+        row = await engine.db.fetchrow("payment_get", payment)
+        assert row is not None
+        await take_nonce(stack, [row["tx_hash"]])
+        env = stack.process_environment()
+
+        async def free() -> bool:
+            found = await engine.db.fetch("recovery_payments", [payment])
+            return bool(found[0]["live"] is None)
+
+        await eventually(free)
+        dry = (await onsettle(env, "reset-stuck", "--older-than", "0s", "--dry-run", "--json")).ok()
+        assert dry.json["payments"][0]["verdict"] == "retry"
+        assert await stack.statuses(engine, [payment]) == ["confirmation_failed"]
+        done = (await onsettle(env, "retry", str(payment), "--yes", "--json")).ok()
+        assert done.json["payments"][0]["done"] is True
+        await stack.all_are(engine, [payment], "sent", "completed")
+        await stack.mine()
+        await stack.all_are(engine, [payment], "completed")
+        assert await stack.token_balance(PAYEE) == PRICE
+
+
+async def test_what_landed_is_completed_and_delivered_once(stack: Stack) -> None:
+    """reset-stuck finds a transfer that the books missed, and fulfils it."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+    await stack.mine()
+    env = stack.process_environment()
+    early = (await onsettle(env, "reset-stuck", "--older-than", "0s", "--yes", "--json")).ok()
+    assert early.json["payments"][0]["verdict"] == "wait"
+    # As if the block had been read and its transfer overlooked.
+    head = await stack.rpc.call("eth_getBlockByNumber", "latest", False)
+    assert isinstance(head, dict)
+    await by_hand(
+        stack,
+        "update networks set cursor_number = $1, cursor_hash = $2",
+        int(head["number"], 16),
+        head["hash"],
+    )
+    late = (await onsettle(env, "reset-stuck", "--older-than", "0s", "--yes")).ok()
+    assert "complete: it landed" in late.out
+    async with stack.engine() as engine:
+        assert await stack.statuses(engine, [payment]) == ["completed"]
+        await stack.release_blocks()
+        await stack.all_minted(engine, 1)
+        await stack.verified(engine)
+
+
+async def test_a_mint_is_looked_up_before_it_is_minted_again(stack: Stack) -> None:
+    """A minted unit marked as failed by hand is completed; one that is not minted is minted."""
+    async with stack.engine() as engine:
+        payers = await stack.payers(1)
+        body = stack.body(engine, payers[0], quantity=2)
+        [payment] = ids_of(await engine.intake.submit_many([body]))
+        await stack.all_minted(engine, 2)
+        env = stack.process_environment()
+        await by_hand(stack, "update mint_queue set status = 'failed', block_number = null")
+        listed = (await onsettle(env, "mints", "list", "--status", "failed", "--json")).ok()
+        assert {row["payment_id"] for row in listed.json} == {str(payment)}
+        done = (await onsettle(env, "mints", "retry", "--status", "failed", "--yes", "--json")).ok()
+        assert [case["verdict"] for case in done.json["mints"]] == ["complete", "complete"]
+        await stack.all_minted(engine, 2)
+        await stack.verified(engine)
+
+
+async def test_stuck_says_why_since_when_and_what_comes_next(stack: Stack) -> None:
+    """Each waiting row, the dry wallet and the alarm are shown with the command that helps."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+        env = stack.process_environment()
+        quiet = (await onsettle(env, "stuck", "--json")).ok()
+        assert quiet.json["payments"] == []
+        found = (await onsettle(env, "stuck", "--older-than", "0s", "--json")).ok()
+        [row] = found.json["payments"]
+        assert row["id"] == str(payment)
+        assert f"of wallet {stack.wallets[0]}" in row["why"]
+        assert row["next"].startswith("the same bytes are sent again")
+        await by_hand(stack, _BY_HAND)
+        marked = (await onsettle(env, "stuck")).ok()
+        assert "marked by hand" in marked.out
+        assert "onsettle reset-stuck" in marked.out
+        status = (await onsettle(env, "status")).ok()
+        assert "to reprocess them: onsettle reset-stuck" in status.out
+        await by_hand(stack, "insert into alarms values ('test', 'here', 'look at this')")
+        told = (await onsettle(env, "stuck", "--json")).ok()
+        assert told.json["alarms"][0]["message"] == "look at this"
+        await stack.mine()
+        await stack.all_are(engine, [payment], "completed")
+    stopped = (await onsettle(env, "stuck", "--json")).ok()
+    assert stopped.json["workers"] == 0
+    assert stopped.json["networks"][0]["why"] == "no worker is running"
