@@ -22,6 +22,7 @@ COMMANDS = {
     "settings": "Read or change the runtime settings.",
     "wallets": "List, pause or resume the wallets.",
     "verify": "Compare the books with the chain.",
+    "bench": "Measure throughput, latency and cost on this machine.",
     "local": "Run a local chain and database to develop against.",
 }
 

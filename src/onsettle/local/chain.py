@@ -35,14 +35,29 @@ class LocalChain:
     """anvil on loopback, with its state and keys kept in `data_dir`."""
 
     def __init__(
-        self, data_dir: Path, *, port: int = 0, block_time: float = 2.0, chain_id: int = 84532
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        block_time: float = 2.0,
+        chain_id: int = 84532,
+        gas_limit: int = 400_000_000,
+        keep_state: bool = True,
     ) -> None:
         self._data_dir = data_dir
         self._port = port or _free_port()
         self._block_time = block_time
         self._chain_id = chain_id
+        self._gas_limit = gas_limit
+        self._keep_state = keep_state
         self._process: asyncio.subprocess.Process | None = None
         self._kept: dict[str, str] = {}
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ChainFailed("the local chain is not running")
+        return self._process.pid
 
     @property
     def rpc_url(self) -> str:
@@ -71,12 +86,10 @@ class LocalChain:
             "--chain-id",
             str(self._chain_id),
             "--gas-limit",
-            "400000000",
-            "--state",
-            str(self._data_dir / "chain.json"),
-            "--state-interval",
-            "10",
+            str(self._gas_limit),
         ]
+        if self._keep_state:
+            args += ["--state", str(self._data_dir / "chain.json"), "--state-interval", "10"]
         if self._block_time:
             args += ["--block-time", str(self._block_time), "--slots-in-an-epoch", "32"]
         self._process = await asyncio.create_subprocess_exec(

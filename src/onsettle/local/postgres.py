@@ -63,6 +63,11 @@ class EmbeddedPostgres:
     def dsn(self) -> str:
         return f"postgresql://onsettle@/onsettle?host={self._socket}"
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process; None when it was adopted or is not running."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> str:
         """The DSN of a server that answers; raises PostgresFailed."""
         self._data_dir.mkdir(parents=True, exist_ok=True)

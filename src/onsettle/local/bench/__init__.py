@@ -1,0 +1,1 @@
+"""The benchmark: the product as shipped, a real database, a real chain, real signatures."""

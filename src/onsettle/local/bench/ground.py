@@ -1,0 +1,109 @@
+"""What every profile of one run stands on: one database server, one node, one pair of tokens."""
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from onsettle.chain.rpc import Pool
+from onsettle.chain.signer import LocalSigner
+from onsettle.local.chain import LocalChain
+from onsettle.local.payers import Payer, fund
+from onsettle.local.postgres import EmbeddedPostgres
+
+#: So that blocks end by time and not by gas: a block holds what the node can execute.
+GAS_LIMIT = 4_000_000_000
+PAYEE = "0x" + "11" * 20
+PRICE = 10_000
+_RICH = hex(10**24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One profile's own database, wallets and payers on the shared ground."""
+
+    dsn: str
+    keys: tuple[str, ...]
+    payers: tuple[Payer, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def wallets(self) -> list[str]:
+        return [LocalSigner.from_key(key).address for key in self.keys]
+
+
+class Ground:
+    """Durable PostgreSQL and anvil on loopback, in a folder that the caller removes."""
+
+    def __init__(self, folder: Path, *, database_url: str | None = None) -> None:
+        self.folder = folder
+        self._database_url = database_url
+        self._postgres = None if database_url else EmbeddedPostgres(folder)
+        self.chain = LocalChain(folder, block_time=1, gas_limit=GAS_LIMIT, keep_state=False)
+        self.rpc = Pool([self.chain.rpc_url], probe_interval_s=0)
+
+    async def __aenter__(self) -> "Ground":
+        if self._postgres is not None:
+            self._database_url = await self._postgres.start()
+        await self.chain.start()
+        await self.rpc.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.rpc.close()
+        await self.chain.stop()
+        if self._postgres is not None:
+            await self._postgres.stop()
+
+    @property
+    def database_pid(self) -> int | None:
+        return None if self._postgres is None else self._postgres.pid
+
+    async def block_time(self, seconds: int) -> None:
+        """From now on a block every so many seconds; 0: one for every transaction, at once."""
+        await self.rpc.call("evm_setAutomine", seconds == 0)
+        await self.rpc.call("evm_setIntervalMining", seconds)
+
+    async def site(self, *, wallets: int, payers: int, name: str) -> Site:
+        """A new database, new wallets with gas, new payers with money."""
+        dsn = await self._create_database(f"bench_{name}_{secrets.token_hex(3)}")
+        keys = tuple("0x" + secrets.token_hex(32) for _ in range(wallets))
+        for key in (*keys, *self.chain.mint_keys):
+            await self.rpc.call("anvil_setBalance", LocalSigner.from_key(key).address, _RICH)
+        people = tuple(Payer() for _ in range(payers))
+        await self.fund(people)
+        tokens = self.chain.tokens
+        environment = {name: value for name, value in os.environ.items() if _harmless(name)} | {
+            "DATABASE_URL": dsn,
+            "ONSETTLE_DATA_DIR": str(self.folder),
+            "ONSETTLE_RPC_URLS": self.chain.rpc_url,
+            "ONSETTLE_ASSETS": tokens.asset,
+            "ONSETTLE_MINT_TOKENS": tokens.mint_token,
+            "ONSETTLE_PAYMENT_KEYS": ",".join(keys),
+            "ONSETTLE_MINT_KEYS": ",".join(self.chain.mint_keys),
+            "ONSETTLE_LOG_FORMAT": "json",
+        }
+        return Site(dsn=dsn, keys=keys, payers=people, environment=environment)
+
+    async def fund(self, people: Sequence[Payer]) -> None:
+        addresses = [payer.address for payer in people]
+        await fund(self.chain.rpc_url, self.chain.tokens.asset, addresses, 10**12)
+
+    async def _create_database(self, name: str) -> str:
+        connection = await asyncpg.connect(self._database_url, timeout=30)
+        try:
+            await connection.execute(f"create database {name}")
+        finally:
+            await connection.close()
+        return urlunsplit(urlsplit(str(self._database_url))._replace(path=f"/{name}"))
+
+
+def _harmless(name: str) -> bool:
+    return not name.startswith(("ONSETTLE_", "DATABASE_")) or name in (
+        "ONSETTLE_ANVIL",
+        "ONSETTLE_POSTGRES_BIN",
+    )

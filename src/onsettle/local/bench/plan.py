@@ -1,0 +1,77 @@
+"""What is measured: one profile is one set of settings under one load."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One measured run of the engine. `block_time` in seconds."""
+
+    name: str
+    about: str
+    payments: int
+    settings: Mapping[str, object] = field(default_factory=dict)
+    wallets: int = 1
+    workers: int = 1
+    payers: int = 500
+    block_time: int = 2
+    mints: bool = True
+
+
+#: Every one accepts its payments as fast as it can and waits for the last to complete.
+PROFILES: tuple[Profile, ...] = (
+    Profile(
+        name="sync",
+        about="the guide's before: the next batch waits for the one before it",
+        payments=200,
+        settings={"payment_mode": "sync", "payment_batch_size": 50},
+    ),
+    Profile(name="default", about="default settings", payments=2000),
+    Profile(
+        name="single",
+        about="one payment per transaction, four wallets",
+        payments=10_000,
+        wallets=4,
+        settings={
+            "payment_batch_interval_ms": 1000,
+            "payment_batch_size": 250,
+            "wallet_max_in_flight": 2000,
+        },
+    ),
+    Profile(
+        name="packed",
+        about="packs of 100",
+        payments=20_000,
+        settings={
+            "payment_batch_interval_ms": 1000,
+            "payment_batch_size": 1000,
+            "payment_pack_size": 100,
+            "wallet_max_in_flight": 200,
+        },
+    ),
+    Profile(
+        name="packed_50",
+        about="packs of 50",
+        payments=20_000,
+        settings={
+            "payment_batch_interval_ms": 1000,
+            "payment_batch_size": 1000,
+            "payment_pack_size": 50,
+            "wallet_max_in_flight": 400,
+        },
+    ),
+    Profile(
+        name="two_workers",
+        about="packs of 100, two wallets, two workers",
+        payments=20_000,
+        wallets=2,
+        workers=2,
+        settings={
+            "payment_batch_interval_ms": 1000,
+            "payment_batch_size": 1000,
+            "payment_pack_size": 100,
+            "wallet_max_in_flight": 200,
+        },
+    ),
+)
