@@ -7,27 +7,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from onsettle.chain import abi
-from onsettle.chain.codec import selector
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
 from onsettle.domain.authorization import Authorization
-from onsettle.local.contracts import bytecode
+from tests.harness.contracts import OWNER, calldata
 from tests.harness.stack import Stack
 
-OWNER = "0x" + "0e" * 20
 STRANGER = "0x" + "5a" * 20
 GWEI = 10**9
-
-
-def calldata(signature: str, *arguments: int | str | bool) -> bytes:
-    """A call whose arguments are all one word: numbers, booleans and addresses."""
-    words = [
-        bytes.fromhex(each[2:]).rjust(32, b"\0")
-        if isinstance(each, str)
-        else int(each).to_bytes(32)
-        for each in arguments
-    ]
-    return selector(signature) + b"".join(words)
 
 
 def transfer_of(body: dict[str, Any]) -> bytes:
@@ -47,7 +34,11 @@ def transfer_of(body: dict[str, Any]) -> bytes:
 
 
 async def ahead(stack: Stack, sender: str, to: str, data: bytes) -> str:
-    """A stranger's transaction that goes into the next block before all of ours."""
+    """A stranger's transaction that goes into the next block before all of ours.
+
+    Raises RpcError where it would revert.
+    """
+    await stack.rpc.call("eth_call", {"from": sender, "to": to, "data": "0x" + data.hex()})
     await stack.rpc.call("anvil_impersonateAccount", sender)
     await stack.rpc.call("anvil_setBalance", sender, hex(10**21))
     call = {
@@ -61,19 +52,20 @@ async def ahead(stack: Stack, sender: str, to: str, data: bytes) -> str:
     return str(await stack.rpc.call("eth_sendTransaction", call))
 
 
-async def owner_says(stack: Stack, token: str, signature: str, *arguments: int | str | bool) -> str:
+async def owner_says(stack: Stack, token: str, signature: str, *arguments: object) -> str:
     """The token's owner changes something, in the next block and before all of ours."""
-    return await ahead(stack, OWNER, token, calldata(signature, *arguments))
+    return await ahead(stack, OWNER, token, bytes.fromhex(calldata(signature, *arguments)[2:]))
 
 
 async def pause_token(stack: Stack, *, paused: bool = True) -> None:
-    """The payment token's owner stops all transfers, in the next block and before all of ours."""
-    await owner_says(stack, stack.asset, "setPaused(bool)", paused)
+    """The payment token's owner stops or opens all transfers."""
+    await owner_says(stack, stack.asset, "pause()" if paused else "unpause()")
 
 
 async def block_payer(stack: Stack, payer: str, *, blocked: bool = True) -> None:
-    """The payment token's issuer blocks one account, in the next block and before all of ours."""
-    await owner_says(stack, stack.asset, "setBlacklisted(address,bool)", payer, blocked)
+    """The payment token's issuer blocks one account, or no longer."""
+    what = "blacklist(address)" if blocked else "unBlacklist(address)"
+    await owner_says(stack, stack.asset, what, payer)
 
 
 def by_key(key: str, chain_id: int, nonce: int, *, tip: int = 50, to: str | None = None) -> str:
@@ -152,15 +144,3 @@ async def mining(stack: Stack, every_s: float = 0.1) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-async def deploy(stack: Stack, name: str) -> str:
-    """One of the local contracts, deployed by the tokens' owner; its address."""
-    await stack.rpc.call("anvil_impersonateAccount", OWNER)
-    call = {"from": OWNER, "data": bytecode(name), "gas": hex(8_000_000)}
-    sent = await stack.rpc.call("eth_sendTransaction", call)
-    await stack.mine()
-    receipt = await stack.rpc.call("eth_getTransactionReceipt", sent)
-    assert isinstance(receipt, dict)
-    assert receipt["status"] == "0x1"
-    return str(receipt["contractAddress"]).lower()

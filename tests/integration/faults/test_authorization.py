@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from onsettle.engine.intake import Accepted
+from onsettle.local.payers import Payer, fund
 from tests.harness.books import (
     accepted,
     alarms,
@@ -15,6 +16,7 @@ from tests.harness.books import (
     quick,
     transactions,
 )
+from tests.harness.contracts import deploy
 from tests.harness.moves import (
     STRANGER,
     ahead,
@@ -211,3 +213,20 @@ async def test_a_token_paused_before_mining_charges_nobody(held: Stack) -> None:
             await held.all_minted(engine, 2)
         assert [reason for _, reason in await journal(engine, ids[0])].count("landed") == 1
         await held.verified(engine)
+
+
+async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
+    """A token that keeps a part of what is transferred: our transaction succeeds and pays less
+    than was signed, so used_elsewhere, final, nothing minted."""
+    token = await deploy(stack.rpc, "FeeToken")
+    async with stack.engine(assets=f"{stack.asset},{token}") as engine:
+        await quick(stack, engine)
+        payer = Payer()
+        await fund(stack.rpc_url, token, [payer.address], 10 * PRICE)
+        [one] = await accepted(engine, [stack.body(engine, payer, asset=token)])
+        await becomes(engine, one, "confirmation_failed", "used_elsewhere", final=True)
+        [ours] = await transactions(engine)
+        assert ours["state"] == "mined"
+        assert 0 < await stack.token_balance(PAYEE, token) < PRICE
+        assert len(await alarms(engine, "used_elsewhere")) == 1
+        assert await mints(engine) == []
