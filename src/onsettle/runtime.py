@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import structlog
 from pydantic import SecretStr
@@ -13,9 +13,8 @@ from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner, assert_native, load_signers
 from onsettle.chain.token import TokenError
 from onsettle.config import Config, NetworkSection
-from onsettle.engine.intake import Accepted, Intake
+from onsettle.engine.intake import Intake
 from onsettle.engine.network import Network, NetworkRefused
-from onsettle.engine.request import Refused
 from onsettle.engine.settings import SettingsReader
 from onsettle.engine.worker import Worker
 from onsettle.store.database import UNAVAILABLE, Database
@@ -24,18 +23,6 @@ from onsettle.store.migrate import migrate
 log = structlog.get_logger()
 
 _RETRY_S = 1.0
-
-
-class _HintingIntake(Intake):
-    """Tells the worker of this process at once what was committed."""
-
-    worker: Worker
-
-    async def submit_many(self, bodies: Sequence[Mapping[str, object]]) -> list[Accepted | Refused]:
-        answers = await super().submit_many(bodies)
-        if any(isinstance(a, Accepted) and not a.known for a in answers):
-            self.worker.hint()
-        return answers
 
 
 class Engine:
@@ -47,8 +34,9 @@ class Engine:
         self.networks: dict[int, Network] = {}
         self.settings = SettingsReader(db)
         self.worker = Worker(db, self.networks, self.settings)
-        self.intake = _HintingIntake(db, self.networks, self.settings, len(config.networks))
-        self.intake.worker = self.worker
+        self.intake = Intake(
+            db, self.networks, self.settings, len(config.networks), self.worker.hint
+        )
         self._problems: dict[str, str] = {}
         self._pools: list[Pool] = []
         self._opening: list[asyncio.Task[None]] = []

@@ -1,5 +1,6 @@
 """A network that the engine works on: its node, its tokens, its keys."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -37,6 +38,7 @@ class Network:
         self.domains: dict[str, TokenDomain] = {}
         self._time = 0
         self._time_at = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -94,16 +96,26 @@ class Network:
                 )
 
     async def chain_time(self) -> int:
-        """The newest block time known here, epoch seconds; 0 while no node has answered."""
-        if time.monotonic() - self._time_at > 2:
-            self._time_at = time.monotonic()
-            try:
-                block = await self.pool.call("eth_getBlockByNumber", "latest", False)
-            except (RpcError, RpcUnavailable):
-                return self._time
+        """The newest block time known here, epoch seconds; 0 while no node has answered.
+
+        Read every two seconds, beside whoever asks: a slow node holds nobody up but the first.
+        """
+        if self._reading is None and time.monotonic() - self._time_at > 2:
+            self._reading = asyncio.create_task(self._read_time(), name="chain time")
+        if self._reading is not None and not self._time:
+            await asyncio.shield(self._reading)
+        return self._time
+
+    async def _read_time(self) -> None:
+        try:
+            block = await self.pool.call("eth_getBlockByNumber", "latest", False)
             if isinstance(block, dict):
                 self._time = max(self._time, number(block.get("timestamp")))
-        return self._time
+        except (RpcError, RpcUnavailable):
+            pass  # the last one known will do
+        finally:
+            self._time_at = time.monotonic()
+            self._reading = None
 
 
 def number(answer: object) -> int:

@@ -1,15 +1,26 @@
 """One submitted payment: read from JSON, strictly, before anything else looks at it."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from onsettle.chain.crypto import parse_address
 from onsettle.domain.authorization import Authorization, payment_id
 
 MAX_QUANTITY = 100
+MAX_METADATA_BYTES = 16 * 1024
+MAX_SIGNATURE_BYTES = 8192
 _UINT256 = 2**256
+_HEX = re.compile(r"0[xX](?:[0-9a-fA-F]{2})*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+# A NUL as JSON writes it: an escape that is not itself escaped. PostgreSQL can't store one.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+# Ends every signature that is wrapped for a wallet not deployed yet (ERC-6492).
+_ERC6492 = bytes.fromhex("6492" * 16)
 
 
 class Refused(Exception):
@@ -61,31 +72,36 @@ def amount(value: object, name: str) -> int:
     return value
 
 
-def _bytes(value: object, name: str, *, size: int | None = None, limit: int = 8192) -> bytes:
-    if not isinstance(value, str) or not value.lower().startswith("0x"):
-        raise Refused("invalid_request", f"{name} must be hex with 0x")
-    try:
-        data = bytes.fromhex(value[2:])
-    except ValueError:
-        raise Refused("invalid_request", f"{name} is not hex") from None
-    if (size is not None and len(data) != size) or len(data) > limit:
-        raise Refused("invalid_request", f"{name} must have {size or f'at most {limit}'} bytes")
+def _bytes(value: object, name: str, *, size: int | None = None) -> bytes:
+    if not isinstance(value, str) or not _HEX.fullmatch(value):
+        raise Refused("invalid_request", f"{name} must be hex with 0x, two digits for each byte")
+    data = bytes.fromhex(value[2:])
+    if size is not None and len(data) != size:
+        raise Refused("invalid_request", f"{name} must have {size} bytes, not {len(data)}")
     return data
 
 
 def _signature(raw: Mapping[str, object]) -> bytes:
     if raw.get("signature") is not None:
         data = _bytes(raw["signature"], "authorization.signature")
-    else:
-        v = amount(raw.get("v"), "authorization.v")
-        if v > 255:
-            raise Refused("signature_invalid", "authorization.v must be 27 or 28")
-        data = _bytes(raw.get("r"), "authorization.r", size=32)
-        data += _bytes(raw.get("s"), "authorization.s", size=32) + bytes([v])
-    if len(data) == 65 and data[64] in (0, 1):
-        # x402 payers send both forms; the token takes 27 and 28 only.
-        data = data[:64] + bytes([data[64] + 27])
-    return data
+        if not 1 <= len(data) <= MAX_SIGNATURE_BYTES:
+            raise Refused(
+                "signature_invalid",
+                f"authorization.signature must have 1 to {MAX_SIGNATURE_BYTES} bytes",
+            )
+        if data.endswith(_ERC6492):
+            raise Refused(
+                "erc6492_not_supported",
+                "the payer's contract must be deployed: a signature wrapped by ERC-6492 is refused",
+            )
+        return data
+    if raw.get("v") is None:
+        raise Refused("invalid_request", "authorization needs a signature, or v, r and s")
+    v = amount(raw["v"], "authorization.v")
+    if v not in (0, 1, 27, 28):
+        raise Refused("signature_invalid", "authorization.v must be 27 or 28 (or 0 or 1)")
+    data = _bytes(raw.get("r"), "authorization.r", size=32)
+    return data + _bytes(raw.get("s"), "authorization.s", size=32) + bytes([v])
 
 
 def _authorization(raw: object) -> Authorization:
@@ -105,6 +121,28 @@ def _authorization(raw: object) -> Authorization:
     )
 
 
+def _metadata(value: object) -> dict[str, Any]:
+    """An object that the database can hold and give back unchanged."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Refused("invalid_request", "metadata must be an object")
+    try:
+        text = orjson.dumps(value)
+    except TypeError as error:
+        # Integers beyond 64 bits, lone surrogates, hundreds of levels.
+        raise Refused("invalid_metadata", f"metadata can't be stored: {error}") from None
+    if orjson.loads(text) != value:
+        raise Refused("invalid_metadata", "metadata must be plain JSON: it would be changed")
+    if len(text) > MAX_METADATA_BYTES:
+        raise Refused(
+            "metadata_too_large", f"metadata may have at most {MAX_METADATA_BYTES} bytes as JSON"
+        )
+    if _NUL.search(text):
+        raise Refused("invalid_metadata", "metadata must not hold the character U+0000")
+    return value
+
+
 def _quantity(metadata: Mapping[str, object]) -> int:
     quantity = metadata.get("quantity", 1)
     if isinstance(quantity, bool) or not isinstance(quantity, int):
@@ -119,11 +157,12 @@ def parse(body: object, *, chain_id: int, asset: str) -> Request:
     if not isinstance(body, Mapping):
         raise Refused("invalid_request", "a payment must be an object")
     kind = body.get("payment_type", "mint")
-    if not isinstance(kind, str) or not 1 <= len(kind) <= 64:
-        raise Refused("invalid_request", "payment_type must be a word of at most 64 letters")
-    metadata = body.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise Refused("invalid_request", "metadata must be an object")
+    if not isinstance(kind, str) or not _WORD.fullmatch(kind):
+        raise Refused(
+            "invalid_request",
+            "payment_type must be a word of at most 64 letters, digits and . _ : -",
+        )
+    metadata = _metadata(body.get("metadata"))
     token = body.get("token_address")
     auth = _authorization(body.get("authorization"))
     return Request(
