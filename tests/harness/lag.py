@@ -91,7 +91,8 @@ def _named_block(method: object, params: Sequence[Any]) -> str | None:
     at = 0 if method == "eth_getLogs" else _STATE.get(str(method))
     if at is None or len(params) <= at or not isinstance(params[at], dict):
         return None
-    return params[at].get("blockHash")
+    hash_ = params[at].get("blockHash")
+    return None if hash_ is None else str(hash_)
 
 
 async def _height(hash_: str, then: Handler) -> int:
