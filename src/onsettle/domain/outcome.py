@@ -152,6 +152,11 @@ def _never(status: PaymentStatus, reason: Reason) -> Move:
 def _unused(*, status: PaymentStatus, carrier: Carrier, expired: bool, rounds: int) -> Move | None:
     if expired:
         return _never(status, Reason.EXPIRED)
+    if status is PaymentStatus.COMPLETED:
+        # A reorg took it out. While its transaction may come back, nothing is decided.
+        if carrier in (Carrier.LIVE, Carrier.NONE):
+            return None
+        return Move(status=PaymentStatus.CONFIRMATION_FAILED, final=False, reason=Reason.REVERSED)
     if status not in (PaymentStatus.PROCESSING, PaymentStatus.SENT):
         return None
     match carrier:

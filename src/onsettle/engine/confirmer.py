@@ -3,6 +3,7 @@
 Cost grows with blocks, not with payments: one log query per block confirms all that is in it.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from onsettle.engine.lookup import Block, at_block
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network, number
 from onsettle.engine.resolver import Resolver
+from onsettle.engine.rhythm import Rhythm
 from onsettle.engine.settings import SettingsReader
 from onsettle.store.database import Connection, Database, LostLease, changed, sql
 
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 # Blocks read between two commits when catching up.
 _STRIDE = 50
 _KEEP_BLOCKS = 1024
+# Between two looks at what blocks alone do not tell.
+_STAND_S = 0.5
 
 
 class Fork(Exception):
@@ -48,7 +52,9 @@ class Confirmer(Loop):
         self._chain = network.chain_id
         self.lease = Lease(db, "network_lease", "network_release", self._chain, holder=worker)
         self._resolver = Resolver(db, network)
-        self._block_s = 2.0
+        self._rhythm = Rhythm()
+        self._stood_at = float("-inf")
+        self._finalized_number = -1
         self._advanced: list[Loop] = []
 
     def wakes(self, loops: Sequence[Loop]) -> None:
@@ -77,16 +83,19 @@ class Confirmer(Loop):
                 return 0.0
             for loop in self._advanced:
                 loop.wake.set()
-            return 0.0 if head.number - cursor.number > _STRIDE else 0.02
+            self._rhythm.arrived(head.number - cursor.number, time.monotonic())
+            self._stood_at = float("-inf")
+            return 0.0
         if cursor.hash != head.hash:
             if cursor.number == head.number:
                 await self._rewind(endpoint)
             return 0.2
-        await self._stand(settings, head)
-        await self._resolver.resolve(endpoint, head, settings)
-        return min(
-            max(0.03, min(self._block_s / 10, 1.0)),
-            settings.payment_confirmation_interval_ms / 1000,
+        if time.monotonic() - self._stood_at > _STAND_S:
+            await self._stand(settings, head)
+            await self._resolver.resolve(endpoint, head, settings)
+            self._stood_at = time.monotonic()
+        return self._rhythm.pause(
+            time.monotonic(), settings.payment_confirmation_interval_ms / 1000
         )
 
     async def _cursor(self, row: dict[str, Any], head: Block) -> Block:
@@ -119,8 +128,6 @@ class Confirmer(Loop):
             chain.append((block, parent))
         if not chain:
             return
-        spent = (chain[-1][0].time - cursor.time) / len(chain)
-        self._block_s = 0.7 * self._block_s + 0.3 * max(0.1, spent)
         events = await self._logs(endpoint, [block for block, _ in chain])
         counts = await self._counts(endpoint, chain[-1][0])
         async with self._db.transaction() as connection:

@@ -5,38 +5,64 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
+
 from onsettle.chain import abi
-from onsettle.chain.jsonrpc import RpcError
+from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
+from onsettle.chain.reverts import is_revert
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.network import Network, number
-from onsettle.engine.wallet import Unit, View
+from onsettle.engine.packing import GAS_CAP
+from onsettle.engine.unit import Unit, View
 from onsettle.store.database import Connection, Database, Record, changed, sql
 
-_GAS_CAP = 25_000_000
+log = structlog.get_logger()
+
+# Batches that are signed in one commit.
+_BATCHES = 8
+_KEEP_S = 600.0
+_BASE = 21_000
+_BATCH_BASE = 40_000
 
 
 class MintFeed:
-    """Mints that wait. A batch is simulated as a whole; what fails in it goes one by one."""
+    """Mints that wait.
+
+    A batch is tried as a whole in one call. When that reverts, each mint is tried by itself: those
+    that would pass go together, the others wait, each for itself.
+    """
 
     kind = "mint"
 
     def __init__(self, db: Database, network: Network) -> None:
         self._db = db
         self._network = network
+        self._gas: dict[str, tuple[float, int]] = {}
+        #: Tokens without `batchMint`, until when this is believed.
+        self._single: dict[str, float] = {}
 
     def limits(self, settings: RuntimeSettings) -> tuple[int, float]:
         return settings.mint_batch_size, settings.mint_batch_interval_ms / 1000
+
+    def per_commit(self, settings: RuntimeSettings) -> int:
+        return settings.mint_batch_size * _BATCHES
+
+    def per_transaction(self, settings: RuntimeSettings) -> int:
+        return settings.mint_batch_size
 
     def paused(self, _settings: RuntimeSettings) -> bool:
         return False
 
     async def waiting(self, settings: RuntimeSettings) -> tuple[int, float]:
-        rows = await self._db.fetch(
-            "mints_candidates", self._network.chain_id, settings.mint_batch_size
+        row = await self._db.fetchrow(
+            "mints_waiting", self._network.chain_id, settings.mint_batch_size
         )
-        if not rows:
+        if row is None or not row["count"]:
             return 0, 0.0
-        return len(rows), time.time() - rows[0]["created_at"].timestamp()
+        return row["count"], time.time() - row["oldest"].timestamp()
+
+    def give_back(self, _units: Sequence[Unit]) -> None:
+        """Nothing is kept between picking and signing."""
 
     async def lock(self, connection: Connection, units: Sequence[Unit]) -> set[UUID]:
         wanted = [i for unit in units for i in unit.mint_ids]
@@ -50,56 +76,133 @@ class MintFeed:
         rows = await self._db.fetch("mints_by_ids", list(ids))
         return bool(rows) and all(r["status"] == "completed" for r in rows)
 
-    async def units(self, view: View, address: str, count: int) -> list[Unit]:
-        rows = await self._db.fetch("mints_candidates", self._network.chain_id, max(count, 100))
+    async def units(
+        self, view: View, address: str, count: int, settings: RuntimeSettings
+    ) -> list[Unit]:
+        rows = await self._db.fetch("mints_candidates", self._network.chain_id, count)
         groups: dict[str, list[Record]] = defaultdict(list)
         for row in rows:
             groups[row["token_address"]].append(row)
         units: list[Unit] = []
         for token, group in groups.items():
-            mints = group
-            together = [m for m in mints if not m["alone"]]
-            batch = await self._batch(view, address, token, together)
-            if batch is not None:
-                units.append(batch)
-                mints = [m for m in mints if m["alone"]]
-            for row in mints[: max(0, count - len(units))]:
-                unit = await self._single(view, address, token, row)
-                if unit is not None:
-                    units.append(unit)
-        return units[:count]
+            together = [m for m in group if not m["alone"]]
+            alone = [m for m in group if m["alone"]]
+            if self._single.get(token, 0) > time.monotonic():
+                alone, together = group, []
+            size = settings.mint_batch_size
+            for start in range(0, len(together), size):
+                units += await self._batch(view, address, token, together[start : start + size])
+            # One by one is dear: a few at a time.
+            units += await self._singles(view, address, token, alone[:size])
+        return units
 
     async def _batch(
         self, view: View, address: str, token: str, mints: Sequence[Record]
-    ) -> Unit | None:
+    ) -> list[Unit]:
         if len(mints) < 2:
-            return None
-        data = abi.batch_mint(
-            [m["payer_address"] for m in mints], [m["tx_hash_bytes32"] for m in mints]
-        )
-        gas = await self._estimate(view, address, token, data)
-        if isinstance(gas, str):
-            return None
-        return Unit(to=token, data=data, gas_limit=gas, mint_ids=tuple(m["id"] for m in mints))
+            return await self._singles(view, address, token, mints)
+        unit = await self._unit(view, address, token, mints)
+        if unit is not None and await _passes(view, address, unit):
+            return [unit]
+        good = await self._passing(view, address, token, mints)
+        if len(good) < 2:
+            return await self._singles(view, address, token, good)
+        unit = await self._unit(view, address, token, good)
+        if unit is not None and await _passes(view, address, unit):
+            return [unit]
+        # Each alone would pass and together they do not: this token has no batchMint.
+        log.info("mints_one_by_one", token=token)
+        self._single[token] = time.monotonic() + _KEEP_S
+        return await self._singles(view, address, token, good)
 
-    async def _single(self, view: View, address: str, token: str, row: Record) -> Unit | None:
-        data = abi.mint(row["payer_address"], row["tx_hash_bytes32"])
-        gas = await self._estimate(view, address, token, data)
-        if isinstance(gas, int):
-            return Unit(to=token, data=data, gas_limit=gas, mint_ids=(row["id"],))
-        call = {"to": token, "data": "0x" + abi.has_minted(row["tx_hash_bytes32"]).hex()}
-        if number(await view.endpoint.call("eth_call", call, "latest")) == 1:
-            await self._db.execute("mints_done", [row["id"]])
+    async def _singles(
+        self, view: View, address: str, token: str, mints: Sequence[Record]
+    ) -> list[Unit]:
+        good = await self._passing(view, address, token, mints)
+        units = [await self._unit(view, address, token, [mint]) for mint in good]
+        return [unit for unit in units if unit is not None]
+
+    async def _unit(
+        self, view: View, address: str, token: str, mints: Sequence[Record]
+    ) -> Unit | None:
+        each = await self._gas_of(view, address, token, mints[0])
+        if each is None:
+            return None
+        if len(mints) == 1:
+            data = abi.mint(mints[0]["payer_address"], mints[0]["tx_hash_bytes32"])
+            gas = _BASE + each
         else:
-            await self._db.execute("mints_back", [row["id"]], gas[:300])
-        return None
+            data = abi.batch_mint(
+                [m["payer_address"] for m in mints], [m["tx_hash_bytes32"] for m in mints]
+            )
+            gas = _BASE + _BATCH_BASE + each * len(mints)
+        cap = min(GAS_CAP, view.gas_limit // 2)
+        return Unit(
+            to=token, data=data, gas_limit=min(gas, cap), mint_ids=tuple(m["id"] for m in mints)
+        )
 
-    async def _estimate(self, view: View, address: str, token: str, data: bytes) -> int | str:
-        """The gas limit, or why the call would revert."""
+    async def _gas_of(self, view: View, address: str, token: str, mint: Record) -> int | None:
+        """What one mint needs beside the transaction itself, with room for cold slots."""
+        known = self._gas.get(token)
+        if known is not None and time.monotonic() - known[0] < _KEEP_S:
+            return known[1]
+        data = abi.mint(mint["payer_address"], mint["tx_hash_bytes32"])
         call = {"from": address, "to": token, "data": "0x" + data.hex()}
         try:
             estimate = number(await view.endpoint.call("eth_estimateGas", call))
-        except RpcError as error:
-            return str(error)
-        limit = estimate * 5 // 4 + 30_000
-        return limit if limit <= _GAS_CAP else f"needs {estimate} gas, more than {_GAS_CAP}"
+        except RpcError:
+            return None
+        each = max(estimate - _BASE, 0) * 5 // 4 + 25_000
+        self._gas[token] = (time.monotonic(), each)
+        return each
+
+    async def _passing(
+        self, view: View, address: str, token: str, mints: Sequence[Record]
+    ) -> list[Record]:
+        """Those that would pass alone. The others wait, or are found to be minted already."""
+        calls = [
+            _call(address, token, abi.mint(m["payer_address"], m["tx_hash_bytes32"])) for m in mints
+        ]
+        good: list[Record] = []
+        bad: list[tuple[Record, str]] = []
+        answers = await view.endpoint.batch(calls) if calls else []
+        for mint, answer in zip(mints, answers, strict=True):
+            if isinstance(answer, RpcUnavailable):
+                raise answer
+            if not isinstance(answer, RpcError):
+                good.append(mint)
+            elif is_revert(answer):
+                bad.append((mint, str(answer)))
+        if bad and not view.behind:
+            await self._judge(view, token, bad)
+        return good
+
+    async def _judge(self, view: View, token: str, bad: Sequence[tuple[Record, str]]) -> None:
+        calls = [_call(None, token, abi.has_minted(m["tx_hash_bytes32"])) for m, _ in bad]
+        # Deep enough is decided by the confirmer; what it has not seen yet comes again.
+        done: list[UUID] = []
+        for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
+            if number(answer) == 1:
+                done.append(mint["id"])
+            else:
+                await self._db.execute("mints_back", [mint["id"]], text[:300])
+        if done:
+            await self._db.execute("mints_seen", done)
+
+
+def _call(sender: str | None, to: str, data: bytes) -> Call:
+    call = {"to": to, "data": "0x" + data.hex()}
+    return Call("eth_call", (call if sender is None else call | {"from": sender}, "latest"))
+
+
+async def _passes(view: View, address: str, unit: Unit) -> bool:
+    """Whether the call would succeed with its gas. No answer at all raises: it is no verdict."""
+    call = _call(address, unit.to, unit.data)
+    params = ({**call.params[0], "gas": hex(unit.gas_limit)}, "latest")  # type: ignore[dict-item]
+    try:
+        await view.endpoint.call("eth_call", *params)
+    except RpcError as error:
+        if is_revert(error):
+            return False
+        raise
+    return True

@@ -1,7 +1,8 @@
 """What blocks alone do not tell: used nonces without a transfer, look-ups, deadlines."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from uuid import UUID
 
 import structlog
 
@@ -19,6 +20,8 @@ from onsettle.store.database import Database, Record
 log = structlog.get_logger()
 
 _AT_ONCE = 200
+
+_ALARMS = (Reason.USED_ELSEWHERE, Reason.REVERSED)
 
 _WORDS = {
     Reason.EXPIRED: "validBefore has passed and the authorization is unused",
@@ -40,18 +43,21 @@ class Resolver:
         self._chain = network.chain_id
 
     async def resolve(self, endpoint: Endpoint, head: Block, settings: RuntimeSettings) -> None:
-        used = await self._db.fetch("transactions_used", self._chain, _AT_ONCE)
-        lookups = await self._db.fetch("lookups_due", self._chain, _AT_ONCE)
         depth = await self._at_depth(head, settings)
         if depth is None:
             return
+        used = await self._db.fetch("transactions_used", self._chain, _AT_ONCE)
         if used:
             await self._used(endpoint, used, depth)
+        lookups = await self._db.fetch("lookups_due", self._chain, _AT_ONCE)
         if lookups:
-            await self._look_up(endpoint, lookups, depth, {})
+            await self._look_up(endpoint, lookups, depth)
         expired = await self._db.fetch("expired_open", self._chain, depth.time, _AT_ONCE)
         if expired:
-            await self._look_up(endpoint, expired, depth, {})
+            await self._look_up(endpoint, expired, depth)
+        adrift = await self._db.fetch("mints_adrift", self._chain, _AT_ONCE)
+        if adrift:
+            await self._mints(endpoint, adrift, depth)
 
     async def _at_depth(self, head: Block, settings: RuntimeSettings) -> Block | None:
         if settings.payment_confirmations <= 1:
@@ -65,7 +71,11 @@ class Resolver:
         return None
 
     async def _used(self, endpoint: Endpoint, used: Sequence[Record], depth: Block) -> None:
-        """Live rows whose nonce the chain has used: mined, reverted, or taken by others."""
+        """Live rows whose nonce the chain has used: mined, reverted, or taken by others.
+
+        Only the fate of the transaction is written here; what it carried is looked up next, by
+        the authorization's own state.
+        """
         attempts = await self._db.fetch("attempts_of", [t["id"] for t in used])
         receipts = await endpoint.batch(
             [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
@@ -82,47 +92,21 @@ class Resolver:
                     number(receipt.get("status")) == 1,
                 )
         counts = await self._counts(endpoint, {t["wallet"] for t in used}, depth)
-        carriers: dict[int, Carrier] = {}
         states: list[tuple[int, str, str | None, int | None, str | None]] = []
         for tx in used:
             seen = mined.get(tx["id"])
             if seen is not None and seen[1] <= depth.number:
                 state = "mined" if seen[3] else "reverted"
                 states.append((tx["id"], state, seen[0], seen[1], seen[2]))
-                alone = len(tx["payment_ids"]) == 1 and not seen[3]
-                carriers[tx["id"]] = Carrier.REVERTED if alone else Carrier.GONE
             elif seen is None and tx["nonce"] < counts.get(tx["wallet"], 0):
-                states.append((tx["id"], "replaced", None, None, None))
-                carriers[tx["id"]] = Carrier.GONE
-        resolved = [t for t in used if t["id"] in carriers]
-        await self._settle(endpoint, resolved, carriers, states, depth)
-
-    async def _settle(
-        self,
-        endpoint: Endpoint,
-        resolved: Sequence[Record],
-        carriers: dict[int, Carrier],
-        states: Sequence[tuple[int, str, str | None, int | None, str | None]],
-        depth: Block,
-    ) -> None:
-        payments = [i for t in resolved for i in t["payment_ids"]]
-        rows = await self._db.fetch("payments_by_ids", payments) if payments else []
-        open_rows = [r for r in rows if r["block_number"] is None and not r["final"]]
-        findings = await find(endpoint, open_rows, depth) if open_rows else []
-        unknown = {
-            r["transaction_id"]
-            for r, f in zip(open_rows, findings, strict=True)
-            if f.fate is Fate.UNKNOWN
-        }
-        # A transaction stays live until all that it carries is decided.
-        decided = [s for s in states if s[0] not in unknown]
-        if decided:
-            columns = [list(column) for column in zip(*decided, strict=True)]
+                # The block in which the nonce was seen used: a reorg below it makes it ours again.
+                states.append((tx["id"], "replaced", None, depth.number, depth.hash))
+        if states:
+            columns = [list(column) for column in zip(*states, strict=True)]
             await self._db.execute("transactions_resolved", *columns)
-        await self._write(open_rows, findings, depth, carriers)
-        mints = [i for t in resolved if t["id"] not in unknown for i in t["mint_ids"]]
-        if mints:
-            await self._mints(endpoint, mints, depth)
+        for id_, state, hash_, *_ in states:
+            if state != "mined":
+                log.warning("transaction_lost", transaction=id_, state=state, tx=hash_)
 
     async def _counts(self, endpoint: Endpoint, wallets: set[str], depth: Block) -> dict[str, int]:
         order = sorted(wallets)
@@ -131,38 +115,37 @@ class Resolver:
         )
         return {w: number(a) for w, a in zip(order, answers, strict=True)}
 
-    async def _look_up(
-        self,
-        endpoint: Endpoint,
-        rows: Sequence[Record],
-        depth: Block,
-        carriers: dict[int, Carrier],
-    ) -> None:
+    async def _look_up(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
         findings = await find(endpoint, rows, depth)
-        await self._write(rows, findings, depth, carriers)
-        ids = [r["id"] for r in rows]
-        again = [f.fate is Fate.UNKNOWN for f in findings]
-        await self._db.execute("payments_looked_up", ids, again)
+        carriers = [_carrier(row, depth) for row in rows]
+        await self._write(rows, findings, carriers, depth)
+        # What is in a block that is not deep yet is asked again when it is.
+        again = [
+            finding.fate is Fate.UNKNOWN or _shallow(row, depth)
+            for row, finding in zip(rows, findings, strict=True)
+        ]
+        await self._db.execute("payments_looked_up", [r["id"] for r in rows], again)
 
     async def _write(
         self,
         rows: Sequence[Record],
         findings: Sequence[Finding],
+        carriers: Sequence[Carrier],
         depth: Block,
-        carriers: dict[int, Carrier],
     ) -> None:
-        landed: dict[tuple[int, str], list[Record]] = defaultdict(list)
+        landed: dict[tuple[int, str], list[tuple[UUID, str, int]]] = defaultdict(list)
         moves: list[tuple[Record, Move]] = []
-        events = {}
-        for row, finding in zip(rows, findings, strict=True):
-            if finding.fate is Fate.LANDED and finding.event is not None:
-                landed[finding.event.block_number, finding.event.block_hash].append(row)
-                events[row["id"]] = finding.event
+        for row, finding, carrier in zip(rows, findings, carriers, strict=True):
+            event = finding.event
+            if finding.fate is Fate.LANDED and event is not None:
+                landed[event.block_number, event.block_hash].append(
+                    (row["id"], event.tx_hash, event.log_index)
+                )
                 continue
             move = decide(
                 status=PaymentStatus(row["status"]),
                 fate=finding.fate,
-                carrier=carriers.get(row["transaction_id"], Carrier.LIVE),
+                carrier=carrier,
                 expired=row["valid_before"] <= depth.time,
                 rounds=row["rounds"],
             )
@@ -171,17 +154,17 @@ class Resolver:
         for (block_number, block_hash), group in landed.items():
             block = Block(number=block_number, hash=block_hash, time=0)
             async with self._db.transaction() as connection:
-                await write_landed(
-                    connection,
-                    block,
-                    [(r["id"], events[r["id"]].tx_hash, events[r["id"]].log_index) for r in group],
-                    deep=True,
-                )
+                await write_landed(connection, block, group, deep=True)
         if moves:
             await self._move(moves)
 
     async def _move(self, moves: Sequence[tuple[Record, Move]]) -> None:
-        await self._db.execute(
+        for row, move in moves:
+            if move.reason in _ALARMS:
+                await self._db.execute(
+                    "alarm_raise", move.reason.value, str(row["id"]), _WORDS[move.reason]
+                )
+        moved = await self._db.execute(
             "payments_moved",
             [row["id"] for row, _ in moves],
             [row["status"] for row, _ in moves],
@@ -190,19 +173,11 @@ class Resolver:
             [m.reason.value for _, m in moves],
             [_WORDS[m.reason] for _, m in moves],
         )
-        for row, move in moves:
-            log.info("payment_decided", payment=str(row["id"]), reason=move.reason.value)
-            if move.reason in (Reason.USED_ELSEWHERE, Reason.REVERSED):
-                await self._db.execute(
-                    "alarm_raise", move.reason.value, str(row["id"]), _WORDS[move.reason]
-                )
+        for reason, count in Counter(m.reason for _, m in moves).items():
+            log.info("payments_decided", reason=reason.value, count=count, written=moved)
 
-    async def _mints(self, endpoint: Endpoint, ids: Sequence[object], depth: Block) -> None:
+    async def _mints(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
         """Units of a transaction that is over: minted at depth, or back to the queue."""
-        rows = await self._db.fetch("mints_by_ids", list(ids))
-        rows = [r for r in rows if r["status"] == "processing" and r["block_number"] is None]
-        if not rows:
-            return
         calls = [
             Call(
                 "eth_call",
@@ -224,5 +199,29 @@ class Resolver:
                 (done if number(answer) == 1 else back).append(row["id"])
             except (RpcError, RpcUnavailable):
                 continue
-        await self._db.execute("mints_done", done)
-        await self._db.execute("mints_back", back, "the mint transaction did not mint it")
+        if done:
+            await self._db.execute("mints_done", done)
+        if back:
+            await self._db.execute("mints_back", back, "the mint transaction did not mint it")
+
+
+def _carrier(row: Record, depth: Block) -> Carrier:
+    """What the transaction that carries a payment can still do, as the database knows it."""
+    match row["carrier"]:
+        case None:
+            return Carrier.NONE
+        case "live":
+            return Carrier.LIVE
+        case "replaced":
+            return Carrier.GONE
+        case _ if _shallow(row, depth):
+            return Carrier.LIVE
+        case "reverted" if row["carried"] == 1:
+            return Carrier.REVERTED
+        case _:
+            return Carrier.GONE
+
+
+def _shallow(row: Record, depth: Block) -> bool:
+    """Whether its transaction stands in a block that is not at depth yet."""
+    return row["carrier_block"] is not None and row["carrier_block"] > depth.number

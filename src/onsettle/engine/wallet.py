@@ -1,87 +1,48 @@
-"""A wallet's loop: nonces, signing, broadcasting, and keeping its transactions moving.
+"""A wallet's loop: when to send, with which nonces and fees, and keeping its transactions moving.
 
-Commit before broadcast: bytes reach a node only after their row is committed. What a node answers
-never gives a nonce to something else.
+What a node answers never gives a nonce to something else.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
 
 from onsettle.chain.answers import SendKind
-from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call
 from onsettle.chain.signer import Signer
-from onsettle.chain.transaction import SignedTransaction, UnsignedTransaction, decode_transaction
 from onsettle.domain.fees import Fees, bump, suggest, wei
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.lease import Lease
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network, number
+from onsettle.engine.outgoing import Outgoing
 from onsettle.engine.settings import SettingsReader
-from onsettle.store.database import Connection, Database, LostLease, Record, changed, sql
+from onsettle.engine.unit import Feed, Unit, View
+from onsettle.store.database import Database, LostLease, Record
 
 log = structlog.get_logger()
 
 _POLL_S = 0.25
-_NOOP_GAS = 21_000
+_VIEW_S = 0.25
+_MOVE_S = 1.0
+_RESEND_AT_ONCE = 500
+_MOST_GAPS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """What one transaction will do, simulated and ready to be signed."""
+class Book:
+    """What the database says about this wallet at the start of a tick."""
 
-    to: str
-    data: bytes
-    gas_limit: int
-    payment_ids: tuple[UUID, ...] = ()
-    mint_ids: tuple[UUID, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """The chain as one endpoint shows it to this wallet."""
-
-    endpoint: Endpoint
-    number: int
-    time: int
-    base_fee: int | None
-    gas_price: int
-    latest: int
-    pending: int
-    balance: int
-
-
-class Feed(Protocol):
-    """Where a wallet's work comes from: payments or mints."""
-
-    kind: str
-
-    async def waiting(self, settings: RuntimeSettings) -> tuple[int, float]:
-        """How many wait (capped at a batch), and the age of the oldest in seconds."""
-        ...
-
-    def limits(self, settings: RuntimeSettings) -> tuple[int, float]:
-        """The batch size, and the longest wait for company in seconds."""
-        ...
-
-    def paused(self, settings: RuntimeSettings, /) -> bool: ...
-
-    async def units(self, view: View, address: str, count: int) -> list[Unit]: ...
-
-    async def lock(self, connection: Connection, units: Sequence[Unit]) -> set[UUID]: ...
-
-    async def signed(
-        self, connection: Connection, rows: Sequence[tuple[UUID, int, str]]
-    ) -> int: ...
-
-    async def settled(self, ids: Sequence[UUID], now: int, /) -> bool:
-        """No item of a transaction can succeed any more."""
-        ...
+    next_nonce: int | None
+    live: int
+    paused: bool
+    #: The confirmer stands at the head: nothing is signed before that.
+    following: bool
+    cursor: int
 
 
 class WalletLoop(Loop):
@@ -99,18 +60,30 @@ class WalletLoop(Loop):
         super().__init__(f"{feed.kind} wallet {signer.address}")
         self._db = db
         self._network = network
-        self._signer = signer
+        self._address = signer.address
         self._feed = feed
         self._settings = settings
-        self._worker = worker
         self._key = (network.chain_id, signer.address)
         self.lease = Lease(db, "wallet_lease", "wallet_release", *self._key, holder=worker)
+        self.out = Outgoing(db, network, signer, feed, self.lease, worker)
         self.wanted = True
-        self._seen_at: dict[str, int] = {}
+        self._told: list[Loop] = []
+        self._view: View | None = None
+        self._viewed_at = float("-inf")
+        self._moved_at = float("-inf")
+        self._flying: asyncio.Task[None] | None = None
+        self._foreign: bool | None = None
+        self._purse: tuple[int | None, int] | None = None
+        #: Since which block the lowest unmined attempt has been the lowest.
+        self._lowest: tuple[str, int] = ("", 0)
+
+    def tells(self, loops: Sequence[Loop]) -> None:
+        """These loops are told at once when bytes went out."""
+        self._told = list(loops)
 
     @property
     def address(self) -> str:
-        return self._signer.address
+        return self._address
 
     @property
     def kind(self) -> str:
@@ -121,60 +94,71 @@ class WalletLoop(Loop):
         return self._network.chain_id
 
     async def leave(self) -> None:
-        await self.lease.release()
+        try:
+            await self._landed_out()
+        finally:
+            await self.lease.release()
 
     async def tick(self) -> float:
         if not self.wanted:
             if self.lease.held:
-                await self.lease.release()
+                await self.leave()
             return _POLL_S
         if not await self.lease.hold():
             return _POLL_S
         settings = await self._settings.get()
-        unmined = await self._db.fetch("transactions_unmined", *self._key, 20_000)
-        waiting, oldest_s = await self._feed.waiting(settings)
-        take = self._take(settings, len(unmined), waiting, oldest_s)
-        if not unmined and not take:
+        book = await self._read_book()
+        take = await self._take(settings, book)
+        moving = book.live > 0 and time.monotonic() - self._moved_at > _MOVE_S
+        if not book.following or not (take or moving):
             return _POLL_S
-        if not await self._at_head():
+        view = await self._look(book)
+        if view.behind:
             return _POLL_S
-        view = await self._look()
-        await self._keep_moving(view, unmined, settings)
-        sent = (
-            take
-            and await self._nonces_known(view, unmined)
-            and await self._send(view, unmined, take, settings)
+        if moving:
+            self._moved_at = time.monotonic()
+            await self._keep_moving(view, settings)
+        if take and await self._nonces_known(view, book):
+            return 0.0 if await self._send(view, book, take, settings) else _POLL_S
+        return _POLL_S
+
+    async def _read_book(self) -> Book:
+        row = await self._db.fetchrow("wallet_book", *self._key)
+        if row is None:
+            raise LostLease(f"{self._address} is not a wallet of this database")
+        return Book(
+            next_nonce=row["next_nonce"],
+            live=row["live"],
+            paused=row["paused"],
+            following=row["following"],
+            cursor=row["cursor_number"] or 0,
         )
-        return 0.0 if sent else _POLL_S
 
-    def _take(
-        self, settings: RuntimeSettings, in_flight: int, waiting: int, oldest_s: float
-    ) -> int:
-        """How many to send now: a full batch, or what has waited long enough."""
+    async def _take(self, settings: RuntimeSettings, book: Book) -> int:
+        """How many items to send now: a full batch, or what has waited long enough."""
+        if self._feed.paused(settings) or book.paused:
+            return 0
+        room = max(0, settings.wallet_max_in_flight - book.live)
+        if not room or (settings.payment_mode == "sync" and book.live):
+            return 0
+        waiting, oldest_s = await self._feed.waiting(settings)
         size, interval_s = self._feed.limits(settings)
-        room = max(0, settings.wallet_max_in_flight - in_flight)
-        if self._feed.paused(settings) or not waiting:
+        if not waiting or (book.live and waiting < size and oldest_s < interval_s):
             return 0
-        if settings.payment_mode == "sync" and in_flight:
-            return 0
-        if in_flight and waiting < size and oldest_s < interval_s:
-            return 0
-        return min(room, size)
+        return min(self._feed.per_commit(settings), room * self._feed.per_transaction(settings))
 
-    async def _at_head(self) -> bool:
-        """No wallet signs before the confirmer has reached the head."""
-        row = await self._db.fetchrow("network_get", self._network.chain_id)
-        return row is not None and row["following_since"] is not None
-
-    async def _look(self) -> View:
+    async def _look(self, book: Book) -> View:
+        """The chain from one endpoint; read at most a few times a second."""
+        if self._view is not None and time.monotonic() - self._viewed_at < _VIEW_S:
+            return self._view
         endpoint = self._network.pool.best()
-        address = self._signer.address
+        started = time.monotonic()
         answers = await endpoint.batch(
             [
                 Call("eth_getBlockByNumber", ("latest", False)),
-                Call("eth_getTransactionCount", (address, "latest")),
-                Call("eth_getTransactionCount", (address, "pending")),
-                Call("eth_getBalance", (address, "latest")),
+                Call("eth_getTransactionCount", (self._address, "latest")),
+                Call("eth_getTransactionCount", (self._address, "pending")),
+                Call("eth_getBalance", (self._address, "latest")),
                 Call("eth_gasPrice", ()),
             ]
         )
@@ -183,32 +167,39 @@ class WalletLoop(Loop):
             number(block)
             block = {}
         base = block.get("baseFeePerGas")
-        return View(
+        height = number(block.get("number"))
+        self._view = View(
             endpoint=endpoint,
-            number=number(block.get("number")),
+            number=height,
             time=number(block.get("timestamp")),
             base_fee=None if base is None else number(base),
+            gas_limit=number(block.get("gasLimit")),
             latest=number(answers[1]),
             pending=number(answers[2]),
             balance=number(answers[3]),
             gas_price=number(answers[4]),
+            behind=height < book.cursor,
         )
+        self._viewed_at = started
+        return self._view
 
-    async def _nonces_known(self, view: View, unmined: Sequence[Record]) -> bool:
+    async def _nonces_known(self, view: View, book: Book) -> bool:
         """Raise next_nonce to the chain's count; wait while something foreign is pending."""
-        await self._db.execute("wallet_nonce", *self._key, self.lease.term, view.latest)
-        top = max((row["nonce"] + 1 for row in unmined), default=view.latest)
-        if view.pending > max(top, view.latest):
+        if book.next_nonce is None or book.next_nonce < view.latest:
+            await self._db.execute("wallet_nonce", *self._key, self.lease.term, view.latest)
+        foreign = view.pending > max(book.next_nonce or 0, view.latest)
+        if foreign and not self._foreign:
             await self._db.execute(
                 "alarm_raise",
                 "foreign_pending",
-                self._signer.address,
-                f"{self._signer.address} has transactions in the pool that are not ours:"
+                self._address,
+                f"{self._address} has transactions in the pool that are not ours:"
                 " nothing is signed until they are mined; use this key here only",
             )
-            return False
-        await self._db.execute("alarm_clear", "foreign_pending", self._signer.address)
-        return True
+        if not foreign and self._foreign is not False:
+            await self._db.execute("alarm_clear", "foreign_pending", self._address)
+        self._foreign = foreign
+        return not foreign
 
     def _fees(self, view: View, settings: RuntimeSettings) -> Fees:
         cap = wei(settings.max_fee_gwei)
@@ -217,254 +208,116 @@ class WalletLoop(Loop):
             return Fees(max_fee=price, priority=price)
         return suggest(base_fee=view.base_fee, priority=wei(settings.priority_fee_gwei), cap=cap)
 
-    async def _send(
-        self, view: View, unmined: Sequence[Record], take: int, settings: RuntimeSettings
-    ) -> bool:
-        units = await self._feed.units(view, self._signer.address, take)
+    async def _send(self, view: View, book: Book, take: int, settings: RuntimeSettings) -> bool:
         fees = self._fees(view, settings)
-        units = await self._afford(view, unmined, units, fees)
-        if not units:
+        units = await self._feed.units(view, self._address, take, settings)
+        try:
+            covered = await self._afford(view, book, units, fees)
+            signed = await self.out.sign(covered, fees, view) if covered else []
+        finally:
+            self._feed.give_back(units)
+        if not signed:
             return False
-        signed = await self._commit(units, fees, view)
-        await self._broadcast([(s.raw, s.hash) for s in signed])
-        return bool(signed)
+        # The next batch is prepared while this one goes out; they go out in order.
+        await self._landed_out()
+        self._flying = asyncio.create_task(self._fly([(s.raw, s.hash) for s in signed]))
+        return True
 
-    async def _afford(
-        self, view: View, unmined: Sequence[Record], units: list[Unit], fees: Fees
-    ) -> list[Unit]:
+    async def _fly(self, attempts: Sequence[tuple[bytes, str]]) -> None:
+        await self.out.broadcast(attempts)
+        for loop in self._told:
+            loop.wake.set()
+
+    async def _landed_out(self) -> None:
+        """Wait for the broadcast under way. Its fault is ours: the bytes are offered again."""
+        if self._flying is not None:
+            flying, self._flying = self._flying, None
+            await flying
+
+    async def _afford(self, view: View, book: Book, units: list[Unit], fees: Fees) -> list[Unit]:
         """As many as the wallet's gas money covers beside what is already in flight."""
-        purse = view.balance - sum(int(r["max_fee"]) * r["gas_limit"] for r in unmined)
-        covered = []
+        if not units:
+            return units
+        cost = sum(unit.gas_limit for unit in units) * fees.max_fee
+        reserved = 0
+        if book.live and view.balance < 100 * cost:
+            reserved = int(await self._db.fetchval("wallet_reserved", *self._key, view.latest))
+        purse = view.balance - reserved
+        covered: list[Unit] = []
         for unit in units:
             purse -= unit.gas_limit * fees.max_fee
             if purse < 0:
                 break
             covered.append(unit)
-        needs = None
-        note = None
-        if len(covered) < len(units):
-            needs = view.balance - purse
-            note = f"needs at least {needs} wei for gas, has {view.balance}"
-            log.warning("wallet_dry", wallet=self._signer.address, needs_wei=needs)
-        await self._db.execute("wallet_purse", *self._key, view.balance, needs, note)
+        dry = len(covered) < len(units)
+        await self._tell_purse(view, view.balance - purse if dry else None)
         return covered
 
-    async def _commit(
-        self, units: Sequence[Unit], fees: Fees, view: View
-    ) -> list[SignedTransaction]:
-        """In one commit: re-check, take nonces, sign, store. Nothing is broadcast in here."""
-        async with self._db.transaction() as connection:
-            wallet = await connection.fetchrow(
-                sql("wallet_lock"), *self._key, self.lease.term, self._worker
-            )
-            if wallet is None or not self.lease.held:
-                raise LostLease(self.name)
-            if wallet["paused"]:
-                return []
-            free = await self._feed.lock(connection, units)
-            ready = [u for u in units if free.issuperset(u.payment_ids + u.mint_ids)]
-            nonce = max(wallet["next_nonce"] or 0, view.latest)
-            signed = [
-                self._sign(unit, nonce + at, fees, legacy=view.base_fee is None)
-                for at, unit in enumerate(ready)
-            ]
-            if signed:
-                await self._store(connection, ready, signed, nonce, fees)
-        return signed
+    async def _tell_purse(self, view: View, needs: int | None) -> None:
+        """Only when it says something new: a wallet's row is written for every batch already."""
+        known = self._purse
+        if known is not None and known[0] is None and needs is None:
+            told = abs(known[1] - view.balance) * 20 < view.balance
+            if told:
+                return
+        note = None
+        if needs is not None:
+            note = f"needs at least {needs} wei for gas, has {view.balance}"
+            if self._purse is None or self._purse[0] is None:
+                log.warning("wallet_dry", wallet=self._address, needs_wei=needs)
+        await self._db.execute("wallet_purse", *self._key, view.balance, needs, note)
+        self._purse = (needs, view.balance)
 
-    def _sign(self, unit: Unit, nonce: int, fees: Fees, *, legacy: bool) -> SignedTransaction:
-        return self._signer.sign(
-            UnsignedTransaction(
-                chain_id=self._network.chain_id,
-                nonce=nonce,
-                to=unit.to,
-                value=0,
-                data=unit.data,
-                gas_limit=unit.gas_limit,
-                max_fee=fees.max_fee,
-                priority_fee=fees.priority,
-                legacy=legacy,
-            )
-        )
-
-    async def _store(
-        self,
-        connection: Connection,
-        units: Sequence[Unit],
-        signed: Sequence[SignedTransaction],
-        nonce: int,
-        fees: Fees,
-    ) -> None:
-        count = len(units)
-        rows = await connection.fetch(
-            sql("transactions_insert"),
-            *self._key,
-            list(range(nonce, nonce + count)),
-            [self._feed.kind if u.payment_ids or u.mint_ids else "noop" for u in units],
-            [",".join(map(str, u.payment_ids)) for u in units],
-            [",".join(map(str, u.mint_ids)) for u in units],
-        )
-        ids = {row["nonce"]: row["id"] for row in rows}
-        await connection.execute(
-            sql("attempts_insert"),
-            [s.hash for s in signed],
-            [ids[nonce + at] for at in range(count)],
-            [not (u.payment_ids or u.mint_ids) for u in units],
-            [s.raw for s in signed],
-            [fees.max_fee] * count,
-            [fees.priority] * count,
-            [u.gas_limit for u in units],
-        )
-        items = [
-            (item, ids[nonce + at], signed[at].hash)
-            for at, unit in enumerate(units)
-            for item in unit.payment_ids + unit.mint_ids
-        ]
-        if await self._feed.signed(connection, items) != len(items):
-            raise LostLease(f"{self.name}: rows moved while they were locked")
-        tag = await connection.execute(
-            sql("wallet_took"), *self._key, self.lease.term, nonce + count
-        )
-        if changed(tag) != 1:
-            raise LostLease(self.name)
-
-    async def _broadcast(self, attempts: Sequence[tuple[bytes, str]]) -> None:
-        if not attempts:
-            return
-        answers = await self._network.pool.broadcast([raw for raw, _ in attempts])
-        hashes = [hash_ for _, hash_ in attempts]
-        await self._db.execute(
-            "attempts_answered",
-            hashes,
-            [a.kind.value for a in answers],
-            [a.text[:500] for a in answers],
-            [a.kind.has_bytes for a in answers],
-        )
-        taken = [h for h, a in zip(hashes, answers, strict=True) if a.kind.has_bytes]
-        if taken:
-            await self._db.execute("payments_sent", taken)
-        for hash_, answer in zip(hashes, answers, strict=True):
-            if not answer.kind.has_bytes:
-                log.warning("broadcast", tx=hash_, answer=answer.kind.value, text=answer.text[:200])
-        if taken:
-            log.info("batch_sent", wallet=self._signer.address, sent=len(taken), of=len(hashes))
-
-    async def _keep_moving(
-        self, view: View, unmined: Sequence[Record], settings: RuntimeSettings
-    ) -> None:
+    async def _keep_moving(self, view: View, settings: RuntimeSettings) -> None:
         """Resend the same bytes, pay more, or free a nonce on which nothing can succeed."""
-        waiting = [row for row in unmined if row["nonce"] >= view.latest]
-        await self._close_gap(view, waiting, settings)
-        again = [
-            (bytes(row["raw"]), row["hash"])
-            for row in waiting
-            if _due(row, settings.fee_bump_after_ms / 1000)
-        ]
-        await self._broadcast(again)
-        if waiting and waiting[0]["nonce"] == view.latest:
-            await self._move_lowest(view, waiting[0], settings)
+        await self._landed_out()
+        due = await self._db.fetch(
+            "transactions_due",
+            *self._key,
+            view.latest,
+            settings.fee_bump_after_ms / 1000,
+            _RESEND_AT_ONCE,
+        )
+        await self.out.broadcast([(bytes(row["raw"]), row["hash"]) for row in due])
+        lowest = await self._db.fetchrow("transaction_lowest", *self._key, view.latest)
+        if lowest is None:
+            return
+        if lowest["nonce"] > view.latest:
+            await self._close_gap(view, lowest["nonce"], settings)
+        else:
+            await self._move_lowest(view, lowest, settings)
 
     async def _move_lowest(self, view: View, row: Record, settings: RuntimeSettings) -> None:
-        first_seen = self._seen_at.setdefault(row["hash"], view.number)
-        if len(self._seen_at) > 1000:
-            self._seen_at = {row["hash"]: first_seen}
-        if view.number < first_seen + 2:
+        """Only the lowest unmined nonce is ever paid more for: the others wait for it."""
+        if self._lowest[0] != row["hash"]:
+            self._lowest = (row["hash"], view.number)
+        if view.number < self._lowest[1] + 2:
             return
-        items = list(row["payment_ids"]) + list(row["mint_ids"])
-        dead = not row["noop"] and await self._feed.settled(items, view.time)
-        old = time.time() - row["signed_at"].timestamp() > settings.fee_bump_after_ms / 1000
-        if not dead and not old:
+        refused = row["answer"] == SendKind.REJECTED and row["sent_at"] is None
+        dead = not row["noop"] and (refused or await self._feed.settled(_items(row), view.time))
+        old_s = time.time() - row["signed_at"].timestamp()
+        cheap = row["answer"] == SendKind.UNDERPRICED
+        if not dead and not cheap and old_s < settings.fee_bump_after_ms / 1000:
+            # Blocks pass and it is not in them: a node may have dropped it.
+            if time.time() - row["tried_at"].timestamp() > 2 * _MOVE_S:
+                await self.out.broadcast([(bytes(row["raw"]), row["hash"])])
             return
-        last = Fees(max_fee=int(row["max_fee"]), priority=int(row["priority_fee"]))
         fees = bump(
-            last=last, suggestion=self._fees(view, settings), cap=wei(settings.max_fee_gwei)
+            last=Fees(max_fee=int(row["max_fee"]), priority=int(row["priority_fee"])),
+            suggestion=self._fees(view, settings),
+            cap=wei(settings.max_fee_gwei),
         )
         if fees is not None:
-            await self._replace(row, fees, noop=dead or row["noop"])
+            await self.out.replace(row, fees, noop=dead or row["noop"])
 
-    async def _replace(self, row: Record, fees: Fees, *, noop: bool) -> None:
-        """A new attempt on the same nonce, committed and then broadcast."""
-        old = decode_transaction(bytes(row["raw"]))
-        signed = self._signer.sign(
-            UnsignedTransaction(
-                chain_id=old.chain_id,
-                nonce=old.nonce,
-                to=self._signer.address if noop else old.to,
-                value=0,
-                data=b"" if noop else old.data,
-                gas_limit=_NOOP_GAS if noop else old.gas_limit,
-                max_fee=fees.max_fee,
-                priority_fee=fees.priority,
-                legacy=old.legacy,
-            )
-        )
-        async with self._db.transaction() as connection:
-            wallet = await connection.fetchrow(
-                sql("wallet_lock"), *self._key, self.lease.term, self._worker
-            )
-            if wallet is None or not self.lease.held:
-                raise LostLease(self.name)
-            await connection.execute(
-                sql("attempts_insert"),
-                [signed.hash],
-                [row["id"]],
-                [noop],
-                [signed.raw],
-                [fees.max_fee],
-                [fees.priority],
-                [_NOOP_GAS if noop else old.gas_limit],
-            )
-        log.info("replaced", nonce=old.nonce, tx=signed.hash, noop=noop)
-        await self._broadcast([(signed.raw, signed.hash)])
-
-    async def _close_gap(
-        self, view: View, waiting: Sequence[Record], settings: RuntimeSettings
-    ) -> None:
+    async def _close_gap(self, view: View, until: int, settings: RuntimeSettings) -> None:
         """Nonces below ours that the chain misses and nobody carries get a no-op."""
-        if not waiting or waiting[0]["nonce"] == view.latest:
-            return
-        low, high = view.latest, waiting[0]["nonce"]
-        rows = await self._db.fetch("nonces_known", *self._key, low, high)
-        missing = sorted(set(range(low, high)) - {row["nonce"] for row in rows})[:100]
-        if not missing or view.pending > low:
-            return
-        fees = self._fees(view, settings)
-        noop = Unit(to=self._signer.address, data=b"", gas_limit=_NOOP_GAS)
-        signed = [self._sign(noop, n, fees, legacy=view.base_fee is None) for n in missing]
-        async with self._db.transaction() as connection:
-            wallet = await connection.fetchrow(
-                sql("wallet_lock"), *self._key, self.lease.term, self._worker
-            )
-            if wallet is None or not self.lease.held:
-                raise LostLease(self.name)
-            inserted = await connection.fetch(
-                sql("transactions_insert"),
-                *self._key,
-                missing,
-                ["noop"] * len(missing),
-                [""] * len(missing),
-                [""] * len(missing),
-            )
-            ids = {row["nonce"]: row["id"] for row in inserted}
-            await connection.execute(
-                sql("attempts_insert"),
-                [s.hash for s in signed],
-                [ids[n] for n in missing],
-                [True] * len(missing),
-                [s.raw for s in signed],
-                [fees.max_fee] * len(missing),
-                [fees.priority] * len(missing),
-                [_NOOP_GAS] * len(missing),
-            )
-        log.warning("nonce_gap_closed", wallet=self._signer.address, nonces=missing)
-        await self._broadcast([(s.raw, s.hash) for s in signed])
+        low = view.latest
+        rows = await self._db.fetch("nonces_known", *self._key, low, until)
+        missing = sorted(set(range(low, until)) - {row["nonce"] for row in rows})[:_MOST_GAPS]
+        if missing and view.pending <= low:
+            await self.out.fill(missing, self._fees(view, settings), view)
 
 
-def _due(row: Mapping[str, Any] | Record, after_s: float) -> bool:
-    """Whether the same bytes should be offered again now."""
-    if row["tried_at"] is None:
-        return True
-    since = time.time() - row["tried_at"].timestamp()
-    if row["sent_at"] is None or row["answer"] == SendKind.UNKNOWN:
-        return bool(since > min(0.5 * 2 ** min(row["tries"], 5), 10))
-    return bool(since > after_s)
+def _items(row: Record) -> list[UUID]:
+    return [*row["payment_ids"], *row["mint_ids"]]

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from collections import defaultdict
 from collections.abc import Mapping
 
 import structlog
@@ -11,7 +12,7 @@ from onsettle.engine.confirmer import Confirmer
 from onsettle.engine.loop import Loop
 from onsettle.engine.minter import MintFeed
 from onsettle.engine.network import Network
-from onsettle.engine.sender import PaymentFeed
+from onsettle.engine.sender import PaymentFeed, Share
 from onsettle.engine.settings import SettingsReader
 from onsettle.engine.wallet import WalletLoop
 from onsettle.store.database import Database
@@ -33,6 +34,7 @@ class Worker(Loop):
         self._started: set[int] = set()
         self._loops: list[Loop] = []
         self._wallets: list[WalletLoop] = []
+        self._feeds: dict[int, PaymentFeed] = {}
 
     def hint(self) -> None:
         """New work was committed: look at once."""
@@ -53,6 +55,7 @@ class Worker(Loop):
 
     def _open(self, network: Network) -> None:
         payments, mints = PaymentFeed(self._db, network), MintFeed(self._db, network)
+        self._feeds[network.chain_id] = payments
         wallets = [
             WalletLoop(self._db, network, signer, payments, self._settings, self.id)
             for signer in network.payment_signers.values()
@@ -64,6 +67,8 @@ class Worker(Loop):
             wallet.wanted = False
         confirmer = Confirmer(self._db, network, self._settings, self.id)
         confirmer.wakes(wallets)
+        for wallet in wallets:
+            wallet.tells([confirmer])
         self._wallets += wallets
         self._loops += [confirmer, *wallets]
         self._started.add(network.chain_id)
@@ -73,6 +78,7 @@ class Worker(Loop):
     async def _share(self) -> None:
         """Each live worker wants every k-th of the wallets that it has a key for."""
         live = await self._db.fetch("workers_live")
+        acting: dict[int, set[str]] = defaultdict(set)
         for wallet in self._wallets:
             able = sorted(row["id"] for row in live if wallet.address in row["addresses"])
             peers = sorted(
@@ -82,10 +88,16 @@ class Worker(Loop):
             )
             if self.id not in able:
                 continue
-            mine = able[peers.index(wallet.address) % len(able)] == self.id
-            if mine != wallet.wanted:
-                wallet.wanted = mine
+            holder = able[peers.index(wallet.address) % len(able)]
+            if wallet.kind == PaymentFeed.kind:
+                acting[wallet.chain_id].add(holder)
+            if (holder == self.id) != wallet.wanted:
+                wallet.wanted = holder == self.id
                 wallet.wake.set()
+        for chain_id, holders in acting.items():
+            if self.id in holders:
+                place = sorted(holders).index(self.id)
+                self._feeds[chain_id].share = Share(index=place, workers=len(holders))
 
     async def stop(self, timeout_s: float = 8.0) -> None:
         await super().stop(timeout_s)

@@ -38,6 +38,8 @@ alter table payment_queue
     add column if not exists block_number bigint,
     add column if not exists block_hash text,
     add column if not exists log_index integer,
+    -- Must have a transaction of its own, even where payments are packed.
+    add column if not exists alone boolean not null default false,
     add column if not exists duplicate_of uuid;
 
 create table if not exists mint_queue (

@@ -1,5 +1,5 @@
--- What these payers have signed and unmined: it goes ahead of theirs in the simulation.
-select * from payment_queue
+-- What these payers have signed and unmined, by asset: it may leave too little for the next.
+select payer, payment_token_address, sum(amount) as amount from payment_queue
 where chain_id = $1 and payer = any($2::text[]) and status in ('processing', 'sent')
     and block_number is null
-limit $3
+group by payer, payment_token_address

@@ -1,4 +1,7 @@
+-- The re-check inside the signing commit: free, and the payment still stands.
 select m.id from mint_queue m
-where m.id = any($1::uuid[]) and m.status = 'pending'
+join payment_queue p on p.id = m.payment_id
+where m.id = any($1::uuid[]) and m.status = 'pending' and p.status = 'completed'
+    and (p.block_number is not null or p.final)
     and not exists (select 1 from transactions t where t.id = m.transaction_id and t.state = 'live')
-for update skip locked
+for update of m skip locked
