@@ -44,15 +44,14 @@ async def simulate(
     RpcUnavailable when the endpoint does not answer.
     """
     busy = _busy(candidates, in_flight)
-    calls = [(c.asset, abi.transfer_with_authorization(c.authorization)) for c in candidates] + [
-        (asset, abi.balance_of(payer)) for payer, asset in busy
-    ]
+    # Balances first: the transfers that follow in the same call would change them.
+    calls = [(asset, abi.balance_of(payer)) for payer, asset in busy]
+    calls += [(c.asset, abi.transfer_with_authorization(c.authorization)) for c in candidates]
     answers = await _run(network, endpoint, sender, calls)
-    trials = [_trial(answer) for answer in answers[: len(candidates)]]
     balances = {
-        purse: _balance(answer)
-        for purse, answer in zip(busy, answers[len(candidates) :], strict=True)
+        purse: _balance(answer) for purse, answer in zip(busy, answers[: len(busy)], strict=True)
     }
+    trials = [_trial(answer) for answer in answers[len(busy) :]]
     return _within_means(candidates, trials, balances, in_flight)
 
 

@@ -75,18 +75,20 @@ class Triage:
         """`refused` did not pass their trial; `passed` are assets of which some transfer did."""
         waiting = [(c, t.reason) for c, t in refused if t.undecided or view.behind]
         judged = [(c, t.reason) for c, t in refused if not (t.undecided or view.behind)]
-        own = [pair for pair in judged if not await self._hold_asset(pair, judged, passed)]
+        asset_wide = [pair for pair in judged if self._hold_asset(pair, judged, passed)]
+        own = [pair for pair in judged if pair not in asset_wide]
+        waiting += asset_wide
         if own:
             waiting += await self._verdicts(own, view)
         await self._hold([(c, f"waits: {text or 'the transfer reverts'}") for c, text in waiting])
 
-    async def _hold_asset(
+    def _hold_asset(
         self,
         pair: tuple[Candidate, str],
         judged: Sequence[tuple[Candidate, str]],
         passed: set[str],
     ) -> bool:
-        """An asset-wide refusal holds the asset and touches none of its payments."""
+        """An asset-wide refusal holds the whole asset, those that were not tried yet too."""
         candidate, text = pair
         asset = candidate.asset
         if asset in passed:

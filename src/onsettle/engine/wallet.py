@@ -27,7 +27,6 @@ from onsettle.store.database import Database, LostLease, Record
 log = structlog.get_logger()
 
 _POLL_S = 0.25
-_VIEW_S = 0.25
 _MOVE_S = 1.0
 _RESEND_AT_ONCE = 500
 _MOST_GAPS = 100
@@ -68,8 +67,6 @@ class WalletLoop(Loop):
         self.out = Outgoing(db, network, signer, feed, self.lease, worker)
         self.wanted = True
         self._told: list[Loop] = []
-        self._view: View | None = None
-        self._viewed_at = float("-inf")
         self._moved_at = float("-inf")
         self._flying: asyncio.Task[None] | None = None
         self._foreign: bool | None = None
@@ -148,11 +145,8 @@ class WalletLoop(Loop):
         return min(self._feed.per_commit(settings), room * self._feed.per_transaction(settings))
 
     async def _look(self, book: Book) -> View:
-        """The chain from one endpoint; read at most a few times a second."""
-        if self._view is not None and time.monotonic() - self._viewed_at < _VIEW_S:
-            return self._view
+        """The chain from one endpoint, now: others may use this key too."""
         endpoint = self._network.pool.best()
-        started = time.monotonic()
         answers = await endpoint.batch(
             [
                 Call("eth_getBlockByNumber", ("latest", False)),
@@ -168,7 +162,7 @@ class WalletLoop(Loop):
             block = {}
         base = block.get("baseFeePerGas")
         height = number(block.get("number"))
-        self._view = View(
+        return View(
             endpoint=endpoint,
             number=height,
             time=number(block.get("timestamp")),
@@ -180,8 +174,6 @@ class WalletLoop(Loop):
             gas_price=number(answers[4]),
             behind=height < book.cursor,
         )
-        self._viewed_at = started
-        return self._view
 
     async def _nonces_known(self, view: View, book: Book) -> bool:
         """Raise next_nonce to the chain's count; wait while something foreign is pending."""
