@@ -8,9 +8,9 @@ from tests.harness.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     """A PostgreSQL with durable settings, for all tests of this run."""
-    shared = Server(tmp_path_factory.mktemp("postgres"))
+    shared = Server()
     shared.start()
     yield shared
     shared.stop()

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import secrets
+import shutil
+import tempfile
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from onsettle.local.place import let_pass
 from onsettle.local.postgres import EmbeddedPostgres
 
 T = TypeVar("T")
@@ -23,9 +26,12 @@ class Server:
     to create databases.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
+        # Not below pytest's folder, which lets nobody pass, so not root's PostgreSQL either.
+        self._folder = Path(tempfile.mkdtemp(prefix="onsettle-test-"))
+        let_pass(self._folder)
         self._url = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL")
-        self._embedded = None if self._url else EmbeddedPostgres(folder)
+        self._embedded = None if self._url else EmbeddedPostgres(self._folder)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -40,6 +46,7 @@ class Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        shutil.rmtree(self._folder)
 
     def create(self, *, like: str | None = None) -> str:
         """The DSN of a new database: empty, or a copy of `like`, which nobody may be using."""

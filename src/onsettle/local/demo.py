@@ -26,6 +26,7 @@ from onsettle.engine.network import Network
 from onsettle.engine.request import Refused
 from onsettle.engine.verify import verify
 from onsettle.local.payers import Payer, fund
+from onsettle.local.place import let_pass
 from onsettle.local.stack import LocalStack
 from onsettle.runtime import Engine
 
@@ -67,6 +68,7 @@ async def run_demo(*, count: int = 50, quiet: bool = False) -> dict[str, Any]:
     """Run it in a fresh data folder, which is removed at the end; the numbers that it printed."""
     console = Console(quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="onsettle-demo-") as folder:
+        let_pass(Path(folder))
         console.print("Starting PostgreSQL and a local chain ...")
         stack = LocalStack(
             Path(folder), chain_port=_free_port(), block_time=_BLOCK_TIME_S, database_url=None

@@ -1,25 +1,40 @@
-"""An embedded PostgreSQL: the wheel's binaries under a supervisor of our own.
+"""An embedded PostgreSQL: the wheel's programs under a supervisor of our own.
 
-Durable settings, a private socket folder, peer authentication; no TCP port at all.
+Durable settings, a private socket folder, peer authentication; no TCP port at all. Any number of
+processes may use one data folder: the first starts the server, the others adopt it, the last one
+stops it, and whoever sees it die starts it again.
 """
 
 import asyncio
 import contextlib
 import fcntl
-import getpass
-import hashlib
 import os
-import pwd
 import shutil
-import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import asyncpg
+import structlog
 
-from onsettle.local.binaries import find_postgres_bin
+from onsettle.local.binaries import POSTGRES_MAJOR
+from onsettle.local.place import Place, PostgresFailed, find_place
+from onsettle.store.database import UNAVAILABLE
 
-_START_S = 90.0
-_SERVICE_USERS = ("onsettle", "postgres", "pgserver", "nobody")
+__all__ = ["EmbeddedPostgres", "PostgresFailed"]
+
+log = structlog.get_logger()
+
+#: How long a server may take to read its log again after a crash.
+_START_S = 90
+#: How long one that ends at once is tried again: after a kill -9 of the postmaster, its last
+#: children may still hold the shared memory.
+_RETRY_S = 20.0
+_STOP_S = 60
+_LOOK_S = 0.2
+_NOBODYS_PID = 2**30  # no system gives out numbers as high
 _CONF = """
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -39,29 +54,19 @@ log_rotation_age = 1d
 """
 
 
-class PostgresFailed(RuntimeError):
-    """The embedded server can't be used; the text says what to do."""
-
-
 class EmbeddedPostgres:
-    """One cluster in `data_dir`. Started or adopted; restarted when it dies; stopped if ours."""
+    """The server of one data folder, as this process uses it."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._bin = find_postgres_bin()
-        key = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
-        # PostgreSQL refuses to run as root: root keeps the cluster where a service user can reach
-        # it, since the modes of the data folder's parents are not ours to open.
-        self._user = _service_user() if os.geteuid() == 0 else None
-        self._home = Path(f"/var/lib/onsettle/{key}") if self._user else data_dir / "postgres"
-        self._cluster = self._home / "cluster"
-        self._socket = Path(tempfile.gettempdir()) / f"onsettle-pg-{key}"
-        self._process: asyncio.subprocess.Process | None = None
+        self._place: Place | None = None
+        self._using: IO[str] | None = None
         self._supervisor: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://onsettle@/onsettle?host={self._socket}"
+        return f"postgresql://onsettle@/onsettle?host={self._here.socket}"
 
     @property
     def pid(self) -> int | None:
@@ -69,153 +74,242 @@ class EmbeddedPostgres:
         return None if self._process is None else self._process.pid
 
     async def start(self) -> str:
-        """The DSN of a server that answers; raises PostgresFailed."""
+        """The DSN of a server that answers. Raises PostgresFailed or MissingProgramError."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        with (self._data_dir / "postgres.lock").open("w") as lock:
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-            await asyncio.to_thread(self._make_folders)
-            if not (self._cluster / "PG_VERSION").exists():
+        async with self._alone():
+            self._place = await asyncio.to_thread(find_place, self._data_dir)
+            self._place.make_folders()
+            self._using = (self._data_dir / "postgres.users").open("w")
+            fcntl.flock(self._using, fcntl.LOCK_SH)  # held while this process uses the server
+            try:
                 await self._initialise()
-            self._check_version()
-            if not await self._answers("postgres"):
-                await self._launch()
-                self._supervisor = asyncio.create_task(self._supervise())
-            await self._make_database()
+                await self._run()
+                await self._make_database()
+            except BaseException:
+                await self._leave()
+                raise
+        self._stopping.clear()
+        self._supervisor = asyncio.create_task(self._supervise(), name="onsettle-postgres")
         return self.dsn
 
     async def stop(self) -> None:
-        """Stop the server cleanly if this process started it."""
+        """Stop the server cleanly, unless another process uses it."""
+        self._stopping.set()
         if self._supervisor is not None:
-            self._supervisor.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._supervisor
+            await self._supervisor
             self._supervisor = None
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(2)  # SIGINT: fast shutdown
-            await self._process.wait()
-        self._process = None
+        if self._using is not None:
+            async with self._alone():
+                await self._leave()
 
-    def _make_folders(self) -> None:
-        for folder in (self._home, self._socket):
-            folder.mkdir(parents=True, exist_ok=True)
-            if self._user is not None:
-                shutil.chown(folder, self._user)
-            owner = folder.stat().st_uid
-            expected = pwd.getpwnam(self._user).pw_uid if self._user else os.geteuid()
-            if owner != expected:
-                raise PostgresFailed(f"{folder} belongs to somebody else: remove it or set TMPDIR")
-            folder.chmod(0o700)
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One process at a time starts or stops the server; the kernel frees a dead one's lock."""
+        with (self._data_dir / "postgres.lock").open("w") as lock:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + _START_S + _RETRY_S
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                if loop.time() > deadline:
+                    raise PostgresFailed(
+                        f"Another process has been starting or stopping the database in"
+                        f" {self._data_dir} for too long: look for it, or restart it"
+                    )
+                await asyncio.sleep(0.05)
+            yield
 
-    def _check_version(self) -> None:
-        version = (self._cluster / "PG_VERSION").read_text().strip()
-        if version != "18":
-            raise PostgresFailed(
-                f"{self._cluster} was made by PostgreSQL {version}, this one is 18: dump it with"
-                " the old version, or set DATABASE_URL"
-            )
+    async def _leave(self) -> None:
+        if self._using is None:
+            return
+        with self._using as using, contextlib.suppress(BlockingIOError):
+            fcntl.flock(using, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while others use it
+            await self._halt()
+        self._using = None
+
+    async def _halt(self) -> None:
+        if not self._running():
+            return
+        cluster = str(self._here.cluster)
+        wait = ("-w", "-t", str(_STOP_S))
+        if (await self._program("pg_ctl", "stop", "-D", cluster, "-m", "fast", *wait))[0]:
+            await self._program("pg_ctl", "stop", "-D", cluster, "-m", "immediate", *wait)
+        with contextlib.suppress(OSError):
+            self._here.socket.rmdir()
+
+    @property
+    def _here(self) -> Place:
+        assert self._place is not None, "not started"
+        return self._place
 
     async def _initialise(self) -> None:
-        process = await self._spawn(
-            "initdb",
-            "-D",
-            str(self._cluster),
-            "-U",
-            "onsettle",
-            "--auth=peer",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--data-checksums",
-            quiet=True,
-        )
-        _, errors = await process.communicate()
-        if process.returncode:
-            raise PostgresFailed(f"initdb failed: {errors.decode(errors='replace')[-500:]}")
-        me = getpass.getuser() if self._user is None else "root"
-        conf = self._cluster / "postgresql.conf"
-        conf.write_text(conf.read_text() + _CONF)
-        (self._cluster / "pg_hba.conf").write_text("local all all peer map=onsettle\n")
-        (self._cluster / "pg_ident.conf").write_text(
-            "".join(f"onsettle {name} onsettle\n" for name in {me, self._user or me})
-        )
+        """Make the cluster where there is none. Half a cluster never has its name."""
+        cluster = self._here.cluster
+        if not cluster.exists():
+            fresh = cluster.with_name("unfinished")
+            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+            failed, said = await self._program(
+                "initdb", "-D", str(fresh), "-U", "onsettle", "--auth=peer", "-E", "UTF8",
+                "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+                "--data-checksums",
+            )  # fmt: skip
+            if failed:
+                raise PostgresFailed(f"initdb failed: {said[-500:]}")
+            with (fresh / "postgresql.conf").open("a") as conf:
+                conf.write(_CONF)
+            users = {self._here.account.name} | ({"root"} if self._here.account.switched else set())
+            (fresh / "pg_hba.conf").write_text("local all all peer map=onsettle\n")
+            (fresh / "pg_ident.conf").write_text(
+                "".join(f"onsettle {name} onsettle\n" for name in sorted(users))
+            )
+            fresh.rename(cluster)
+        version = (cluster / "PG_VERSION").read_text().strip()
+        if version != str(POSTGRES_MAJOR):
+            raise PostgresFailed(
+                f"{cluster} was made by PostgreSQL {version}, this one is {POSTGRES_MAJOR}: dump"
+                " it with the old version, or set DATABASE_URL"
+            )
 
-    async def _launch(self) -> None:
-        self._process = await self._spawn(
-            "postgres", "-D", str(self._cluster), "-k", str(self._socket)
-        )
-        deadline = asyncio.get_running_loop().time() + _START_S
-        while not await self._answers("postgres"):
-            if self._process.returncode is not None:
-                # After a kill -9 the old backends may still hold the shared memory.
-                await asyncio.sleep(0.3)
-                self._process = await self._spawn(
-                    "postgres", "-D", str(self._cluster), "-k", str(self._socket)
+    async def _run(self) -> None:
+        """Adopt the server or start it; returns when it answers."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _RETRY_S
+        self._follow()
+        while not await self._answers():
+            # One that runs is still reading its log: it needs nothing but time.
+            failed, said = (0, "") if self._running() else await self._launch()
+            self._follow()
+            if loop.time() > (give_up if failed else give_up + _START_S):
+                raise PostgresFailed(
+                    f"PostgreSQL does not start: {said or 'it does not answer'}."
+                    f" Its log is in {self._here.cluster / 'log'}"
                 )
-            if asyncio.get_running_loop().time() > deadline:
-                raise PostgresFailed(f"PostgreSQL did not start: see {self._cluster / 'log'}")
             await asyncio.sleep(0.1)
 
-    async def _supervise(self) -> None:
-        while True:
-            if self._process is not None:
-                await self._process.wait()
-            with contextlib.suppress(PostgresFailed):
-                await self._launch()
+    async def _launch(self) -> tuple[int, str]:
+        place = self._here
+        place.make_folders()  # somebody may have cleaned the folder for temporary files
+        self._disown_lock()
+        said = place.home / "start.log"
+        said.unlink(missing_ok=True)
+        failed, told = await self._program(
+            "pg_ctl", "start", "-D", str(place.cluster), "-w", "-t", str(_START_S),
+            "-l", str(said), "-o", f"-k '{place.socket}'",
+        )  # fmt: skip
+        if not failed:
+            return 0, ""
+        with contextlib.suppress(OSError, IndexError):
+            told = said.read_text(errors="replace").strip().splitlines()[-1]
+        return failed, told.strip()
 
-    async def _spawn(
-        self, program: str, *args: str, quiet: bool = False
-    ) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE if quiet else asyncio.subprocess.DEVNULL
-        home = str(self._home)
-        if self._user is None:
-            return await asyncio.create_subprocess_exec(
-                str(self._bin / program),
-                *args,
-                cwd=home,
-                stdout=pipe,
-                stderr=pipe,
-                start_new_session=True,
-            )
-        account = pwd.getpwnam(self._user)
-        return await asyncio.create_subprocess_exec(
-            str(self._bin / program),
-            *args,
-            cwd=home,
-            stdout=pipe,
-            stderr=pipe,
-            start_new_session=True,
-            user=account.pw_uid,
-            group=account.pw_gid,
-            extra_groups=[],
-            env={"PATH": os.environ.get("PATH", ""), "HOME": home},
-        )
-
-    async def _answers(self, database: str) -> bool:
+    def _lock_file(self) -> list[str]:
+        """What the server wrote about itself: its process id first, its socket folder fifth."""
         try:
-            connection = await asyncpg.connect(
-                host=str(self._socket), user="onsettle", database=database, timeout=3
-            )
-        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return (self._here.cluster / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return []
+
+    def _running(self) -> bool:
+        lines = self._lock_file()
+        return bool(lines) and lines[0].isdigit() and _is_postgres(int(lines[0]))
+
+    def _follow(self) -> None:
+        """Use the socket folder of the server that runs: TMPDIR may have been another there."""
+        lines = self._lock_file()
+        if self._place is not None and self._running() and len(lines) > 4 and lines[4]:
+            self._place = replace(self._place, socket=Path(lines[4]))
+
+    def _disown_lock(self) -> None:
+        """Say that a dead server's process id is nobody's, where another program has it now.
+
+        PostgreSQL would take that program for itself and refuse to start. The rest of the file
+        stays: by it PostgreSQL finds the dead server's last children.
+        """
+        lines = self._lock_file()
+        if lines and lines[0].isdigit() and _exists(int(lines[0])):
+            text = "\n".join([str(_NOBODYS_PID), *lines[1:]]) + "\n"
+            (self._here.cluster / "postmaster.pid").write_text(text)
+        (self._here.socket / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+
+    async def _supervise(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
+            if self._stopping.is_set() or self._running():
+                continue
+            try:
+                async with self._alone():
+                    if not self._running():
+                        log.warning("database_ended", next="starting it again")
+                    await self._run()
+                log.info("database_back")
+            except (PostgresFailed, OSError) as error:
+                log.error("database_does_not_start", problem=str(error))
+
+    async def _program(self, name: str, *args: str) -> tuple[int, str]:
+        """Run one of PostgreSQL's programs: its exit code, and what it said."""
+        account = self._here.account
+        process = await asyncio.create_subprocess_exec(
+            str(self._here.programs / name),
+            *args,
+            cwd=self._here.home,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            user=account.uid if account.switched else None,
+            group=account.gid if account.switched else None,
+            extra_groups=[] if account.switched else None,
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._here.home), "LC_ALL": "C"},
+        )
+        try:
+            said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, said.decode(errors="replace").strip()
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await self._connect()
+        except (asyncpg.PostgresError, *UNAVAILABLE):
             return False
         await connection.close()
         return True
 
-    async def _make_database(self) -> None:
-        connection = await asyncpg.connect(
-            host=str(self._socket), user="onsettle", database="postgres", timeout=10
+    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(
+            host=str(self._here.socket), user="onsettle", database="postgres", timeout=10
         )
+
+    async def _make_database(self) -> None:
+        connection = await self._connect()
         try:
-            if not await connection.fetchval(
-                "select 1 from pg_database where datname = 'onsettle'"
-            ):
+            known = "select 1 from pg_database where datname = 'onsettle'"
+            if not await connection.fetchval(known):
                 await connection.execute("create database onsettle")
         finally:
             await connection.close()
 
 
-def _service_user() -> str:
-    for name in _SERVICE_USERS:
-        with contextlib.suppress(KeyError):
-            pwd.getpwnam(name)
-            return name
-    raise PostgresFailed("PostgreSQL can't run as root, and there is no service user: make one")
+def _is_postgres(pid: int) -> bool:
+    """Whether this process lives and is a PostgreSQL; a number may long belong to another."""
+    if not Path("/proc/self/cmdline").exists():
+        return _exists(pid)
+    try:
+        # A dead process that nobody has waited for has an empty command line.
+        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+        return program.rsplit(b"/")[-1] == b"postgres"
+    except OSError:
+        return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,267 @@
+"""The embedded PostgreSQL: durable, private, shared between processes, back after a crash."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from onsettle.local import place
+from onsettle.local.binaries import find_postgres_bin
+from onsettle.local.place import Account, PostgresFailed, find_place, let_pass
+from onsettle.local.postgres import EmbeddedPostgres
+from onsettle.store.database import UNAVAILABLE
+from tests.harness.stack import eventually
+
+_USE_IT = """
+import asyncio, sys
+from pathlib import Path
+from onsettle.local.postgres import EmbeddedPostgres
+
+async def main():
+    print(await EmbeddedPostgres(Path(sys.argv[1])).start(), flush=True)
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder that root's service user may pass through, too."""
+    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
+        let_pass(Path(made))
+        yield Path(made)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def ask(server: EmbeddedPostgres, question: str) -> object:
+    connection = await asyncpg.connect(server.dsn, timeout=10)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
+
+
+async def answers(server: EmbeddedPostgres) -> bool:
+    try:
+        return await ask(server, "select 1") == 1
+    except (asyncpg.PostgresError, *UNAVAILABLE):
+        return False
+
+
+def postmaster(folder: Path) -> int:
+    lock = find_place(folder).cluster / "postmaster.pid"
+    return int(lock.read_text().splitlines()[0])
+
+
+def modes(path: Path) -> dict[Path, int]:
+    return {each: each.stat().st_mode for each in path.parents}
+
+
+@contextlib.contextmanager
+def another_process(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process of its own that uses the server, until it is killed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _USE_IT, str(folder)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("postgresql://")
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_it_is_durable_and_private(folder: Path) -> None:
+    """Nothing that was acknowledged is only in memory; nobody else gets in; no folder is opened."""
+    before = modes(folder)
+    async with running(folder) as server:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
+            assert await ask(server, f"show {setting}") == "on", setting
+        assert await ask(server, "show listen_addresses") == ""
+        assert await ask(server, "select array_agg(auth_method) from pg_hba_file_rules") == ["peer"]
+        where = find_place(folder)
+        assert where.socket.stat().st_mode & 0o777 == 0o700
+        assert where.home.stat().st_mode & 0o777 == 0o700
+        assert where.cluster.stat().st_mode & 0o077 == 0
+    assert modes(folder) == before
+    assert not where.socket.exists()
+
+
+async def test_the_last_user_stops_it(folder: Path) -> None:
+    """A second user adopts the running server, and keeps it when the first one leaves."""
+    async with running(folder) as first:
+        await ask(first, "create table kept (n int)")
+        started = postmaster(folder)
+        second = EmbeddedPostgres(folder)
+        await second.start()
+        assert postmaster(folder) == started
+    assert await answers(second)
+    assert postmaster(folder) == started
+    await second.stop()
+    assert not await answers(second)
+    assert not (find_place(folder).cluster / "postmaster.pid").exists()
+    async with running(folder) as again:
+        assert await ask(again, "select count(*) from kept") == 0
+
+
+async def test_processes_that_start_at_once_share_one_server(folder: Path) -> None:
+    """Nobody meets half a cluster, and nobody starts a second server."""
+    servers = [EmbeddedPostgres(folder) for _ in range(4)]
+    dsns = await asyncio.gather(*(server.start() for server in servers))
+    assert len(set(dsns)) == 1
+    assert all([await answers(server) for server in servers])
+    for server in servers:
+        await server.stop()
+    assert not await answers(servers[0])
+
+
+async def test_every_acknowledged_row_is_back_after_a_kill(folder: Path) -> None:
+    """kill -9 of the postmaster under load: back within 15 s, with all that it acknowledged."""
+    acknowledged: list[int] = []
+
+    async def write(worker: int) -> None:
+        connection = await asyncpg.connect(server.dsn, timeout=10)
+        with contextlib.suppress(asyncpg.PostgresError, *UNAVAILABLE):
+            for at in range(100_000):
+                n = at * 10 + worker
+                await connection.execute("insert into kept values ($1)", n)
+                acknowledged.append(n)
+        connection.terminate()
+
+    async with running(folder) as server:
+        await ask(server, "create table kept (n int)")
+        writers = [asyncio.create_task(write(worker)) for worker in range(4)]
+
+        async def enough() -> bool:
+            return len(acknowledged) > 500
+
+        await eventually(enough)
+        os.kill(postmaster(folder), signal.SIGKILL)
+        await asyncio.gather(*writers)
+        await eventually(lambda: answers(server), within_s=15)
+        connection = await asyncpg.connect(server.dsn, timeout=10)
+        there = {row["n"] for row in await connection.fetch("select n from kept")}
+        await connection.close()
+    assert set(acknowledged) <= there
+
+
+async def test_a_server_outlives_its_starter_and_is_still_watched(folder: Path) -> None:
+    """The process that started it is killed: another adopts it, and restarts it when it dies."""
+    with another_process(folder) as starter:
+        started = postmaster(folder)
+        starter.kill()
+        starter.wait()
+        async with running(folder) as server:
+            assert postmaster(folder) == started
+            os.kill(started, signal.SIGKILL)
+            await eventually(lambda: answers(server), within_s=15)
+            assert postmaster(folder) != started
+        assert not await answers(server)
+
+
+async def test_a_number_that_is_another_program_s_now_does_not_stop_it(folder: Path) -> None:
+    """After a crash, as after a reboot, the dead server's process id may belong to anybody."""
+    with another_process(folder) as starter:
+        starter.kill()
+        starter.wait()
+    pid = postmaster(folder)
+    os.kill(pid, signal.SIGKILL)
+
+    lock = find_place(folder).cluster / "postmaster.pid"
+    lines = lock.read_text().splitlines()
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    async with running(folder) as server:
+        assert await answers(server)
+
+
+async def test_half_a_cluster_is_made_again(folder: Path) -> None:
+    """Somebody pulled the plug while the cluster was being made."""
+    where = find_place(folder)
+    where.make_folders()
+    half = where.home / "unfinished"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    async with running(folder) as server:
+        assert await answers(server)
+    assert not half.exists()
+
+
+async def test_a_cluster_of_another_version_is_left_alone(folder: Path) -> None:
+    """It says which version made it, and what to do."""
+    where = find_place(folder)
+    where.make_folders()
+    where.cluster.mkdir()
+    (where.cluster / "PG_VERSION").write_text("13\n")
+    with pytest.raises(PostgresFailed, match=r"PostgreSQL 13.*DATABASE_URL"):
+        await EmbeddedPostgres(folder).start()
+    assert [path.name for path in where.cluster.iterdir()] == ["PG_VERSION"]
+
+
+async def test_a_server_that_can_not_start_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message has PostgreSQL's own last words and where its log is."""
+    monkeypatch.setattr("onsettle.local.postgres._RETRY_S", 0.5)
+    async with running(folder):
+        pass
+    conf = find_place(folder).cluster / "postgresql.conf"
+    conf.write_text(conf.read_text() + "\nnot_a_setting = 1\n")
+    with pytest.raises(PostgresFailed, match=r"postgresql.conf.*log"):
+        await EmbeddedPostgres(folder).start()
+
+
+def test_a_folder_lets_pass_whom_its_mode_names(tmp_path: Path) -> None:
+    """The owner's, the group's or the others' bit counts, never the sum of them."""
+    account = Account(name="x", uid=2**31 - 2, gid=2**31 - 2, switched=True)
+    mine = Account(name="me", uid=tmp_path.stat().st_uid, gid=-1, switched=True)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    inner.chmod(0o711)
+    tmp_path.chmod(0o701)
+    assert [a._passes(tmp_path) for a in (account, mine)] == [True, True]
+    tmp_path.chmod(0o700)
+    assert [a._passes(tmp_path) for a in (account, mine)] == [False, True]
+    assert not account.reaches(inner)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has a service user")
+async def test_root_s_server_runs_where_its_user_can_reach_everything(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed data folder and a closed virtual environment stay closed, and it works."""
+    monkeypatch.setattr(place, "_FAR", folder / "far")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = find_postgres_bin().parents[1]
+    for beside in package.parent.glob(package.name + "*"):
+        shutil.copytree(beside, closed / beside.name)
+    programs = closed / find_postgres_bin().relative_to(package.parent)
+    monkeypatch.setenv("ONSETTLE_POSTGRES_BIN", str(programs))
+    before = modes(closed / "data")
+    async with running(closed / "data") as server:
+        assert await answers(server)
+        assert find_place(closed / "data").home.is_relative_to(folder / "far")
+    assert modes(closed / "data") == before
+    (folder / "far" / find_place(closed / "data").home.name).rename(closed / "data" / "postgres")
+    with pytest.raises(PostgresFailed, match="chmod"):
+        await EmbeddedPostgres(closed / "data").start()
