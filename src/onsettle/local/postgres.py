@@ -70,8 +70,8 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The server's process; None when it was adopted or is not running."""
-        return None if self._process is None else self._process.pid
+        """The server's process; None when it does not run."""
+        return int(self._lock_file()[0]) if self._place and self._running() else None
 
     async def start(self) -> str:
         """The DSN of a server that answers. Raises PostgresFailed or MissingProgramError."""
