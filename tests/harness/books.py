@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from onsettle.domain.settings import render
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.stack import Stack, eventually, ids_of
@@ -19,7 +20,22 @@ async def quick(stack: Stack, engine: Engine, **settings: object) -> None:
         "payment_confirmation_interval_ms": 50,
         "fee_bump_after_ms": 60_000,
     }
-    await stack.set(engine, **(values | settings))
+    await in_force(stack, engine, **(values | settings))
+
+
+async def in_force(stack: Stack, engine: Engine, **settings: object) -> None:
+    """Write settings, and wait until this engine works by them."""
+    await stack.set(engine, **settings)
+
+    async def read() -> bool:
+        found = await engine.settings.get()
+        return all(render(getattr(found, k)) == _text(v) for k, v in settings.items())
+
+    await eventually(read)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 async def accepted(engine: Engine, bodies: Sequence[dict[str, Any]]) -> list[UUID]:

@@ -59,7 +59,7 @@ def retry(
 
 async def _read(status: str | None, limit: int) -> list[dict[str, Any]]:
     async with opened() as db:
-        return [dict(row) for row in await db.fetch("mints_list", status, limit)]
+        return [dict(row) for row in await db.fetch("recovery_mints_list", status, limit)]
 
 
 async def _retry(

@@ -6,6 +6,7 @@ import click
 
 from onsettle.cli.session import json_option, opened, print_json, table
 from onsettle.domain.payment import PaymentStatus
+from onsettle.domain.settings import DEFAULTS, read
 
 
 @click.command()
@@ -26,7 +27,8 @@ async def _read() -> dict[str, Any]:
         wallets = await db.fetch("wallets_list", None)
         alarms = await db.fetch("alarms_open")
         workers = await db.fetch("workers_live")
-        marked = await db.fetchval("stats_reprocess")
+        marked = await db.fetchval("stuck_reprocess")
+        stored = {row["key"]: row["value"] for row in await db.fetch("settings_read")}
     now = datetime.now(UTC)
     payments = {}
     for status in PaymentStatus:
@@ -41,7 +43,7 @@ async def _read() -> dict[str, Any]:
         "wallets": [_wallet(dict(row)) for row in wallets],
         "alarms": [dict(row) for row in alarms],
         "workers": [dict(row) for row in workers],
-        "hints": [_reprocess(marked)] if marked else [],
+        "hints": [*read(stored, DEFAULTS)[1], *([_reprocess(marked)] if marked else [])],
     }
 
 

@@ -291,8 +291,6 @@ class Confirmer(Loop):
         )
 
     async def _deepen(self, connection: Connection, head: Block, settings: RuntimeSettings) -> int:
-        if settings.payment_confirmations <= 1:
-            return 0
         depth = head.number - settings.payment_confirmations + 1
         rows = await connection.fetch(sql("payments_deep"), self._chain, depth)
         await fulfil(connection, [r["id"] for r in rows])

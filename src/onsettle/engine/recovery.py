@@ -156,7 +156,7 @@ class MintRecovery:
 
     async def unfinished(self, status: str | None) -> list[UUID]:
         """Mints that are not completed, oldest first."""
-        return [r["id"] for r in await self._db.fetch("mints_open", status, AT_MOST)]
+        return [r["id"] for r in await self._db.fetch("recovery_mints_open", status, AT_MOST)]
 
     async def look(self, ids: Sequence[UUID]) -> list[Case]:
         cases: list[Case] = []

@@ -66,7 +66,7 @@ async def read_stuck(db: Database, older_than_s: float) -> Stuck:
         ],
         wallets=[w for row in wallets if (w := _wallet(row, workers))],
         networks=[n for row in networks.values() if (n := _network(row, workers))],
-        webhooks=[dict(row) for row in await db.fetch("outbox_dead", AT_MOST)],
+        webhooks=[dict(row) for row in await db.fetch("stuck_outbox", AT_MOST)],
         alarms=[dict(row) for row in await db.fetch("alarms_open")],
         settings=list(refused),
         workers=workers,

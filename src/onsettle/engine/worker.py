@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import structlog
 
 from onsettle.engine.confirmer import Confirmer
+from onsettle.engine.janitor import Janitor
 from onsettle.engine.loop import Loop
 from onsettle.engine.minter import MintFeed
 from onsettle.engine.network import Network
@@ -42,6 +43,9 @@ class Worker(Loop):
             wallet.wake.set()
 
     async def tick(self) -> float:
+        if not self._loops:
+            self._loops.append(Janitor(self._db))
+            self._loops[0].start()
         for chain_id in set(self._networks) - self._started:
             self._open(self._networks[chain_id])
         await self._db.execute(

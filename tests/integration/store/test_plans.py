@@ -46,7 +46,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "in_flight_of_payers": (1, [_PAYER], 1000),
     "landed_candidates": (1, [_ASSET], [_PAYER], ["0x" + hashlib.md5(b"nonce7").hexdigest() * 2]),
     "payments_by_identity": ([1], [_ASSET], [_PAYER], [_HASH]),
-    "payments_unfinished_by_payer": (1, [_PAYER], 100),
+    "payments_unfinished_by_payer": ([1], [_PAYER], 100),
     "candidates": (1, 1_800_000_000, 100),
     "expired_open": (1, 1_800_000_000, 200),
     "nonces_known": (1, _WALLET, _ROWS, _ROWS + 100),
@@ -54,6 +54,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "mints_by_ids": ([_MINT],),
     "payment_get": (_PAYMENT,),
     "payments_pending_count": (1_000_000,),
+    "janitor_attempts": (0, 604_800.0, 2000),
+    "janitor_events": (0, 7_776_000.0, 2000),
 }
 
 
