@@ -21,6 +21,8 @@ def _plain(value: object) -> object:
         return format(value, "f")
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    if isinstance(value, UUID):
+        return str(value)  # the driver has a kind of its own
     raise TypeError(type(value).__name__)
 
 

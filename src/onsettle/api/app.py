@@ -4,10 +4,16 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from onsettle.api.admin import admin
 from onsettle.api.health import health
+from onsettle.api.metrics import metrics
 from onsettle.api.openapi import add_openapi
 from onsettle.api.payments import payments
 from onsettle.api.problems import add_problems
+from onsettle.api.stats import guide, stats
+from onsettle.api.stream import stream
+from onsettle.engine.insights import Insights
+from onsettle.engine.watch import Watch
 from onsettle.runtime import Engine
 
 __all__ = ["create_app"]
@@ -21,7 +27,17 @@ def create_app(engine: Engine) -> FastAPI:
         redirect_slashes=False,
     )
     add_problems(app)
-    app.include_router(payments(engine))
-    app.include_router(health(engine))
+    insights = Insights(engine.db, engine.networks)
+    for routes in (
+        payments(engine),
+        stream(engine, Watch(engine.db)),
+        stats(engine, insights),
+        guide(engine, insights),
+        metrics(engine, insights),
+        health(engine),
+    ):
+        app.include_router(routes)
+    if engine.config.admin_token is not None:
+        app.include_router(admin(engine))
     add_openapi(app)
     return app

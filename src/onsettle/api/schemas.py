@@ -178,9 +178,6 @@ def problems(**when: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-#: Bodies are read by hand, strictly; so they are named here for OpenAPI.
-BODIES = (PaymentBody, BatchBody, Problem)
-
 SUBMIT: dict[str, Any] = {
     "status_code": 202,
     "summary": "Submit one payment",
@@ -216,3 +213,83 @@ SHOW: dict[str, Any] = {
     "summary": "One payment",
     "responses": {200: {"model": PaymentView}, **problems(s404="there is none")},
 }
+
+
+class Depth(BaseModel):
+    count: int
+    oldest_age_s: int | None = Field(description="since when the first of them has this status")
+
+
+class Percentiles(BaseModel):
+    p50: float
+    p95: float
+    p99: float
+
+
+class StatsView(BaseModel):
+    """The state of the whole database; `rpc` is what this process knows of its endpoints."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    at: datetime
+    health: Literal["healthy", "degraded", "stopped"]
+    reasons: list[str] = Field(description="why it is not healthy, and what to do")
+    payments: dict[_Status, Depth]
+    mints: dict[str, int]
+    outbox: dict[str, int | None]
+    rates: dict[str, int]
+    latency_s: dict[str, Percentiles | None]
+    wallets: list[dict[str, Any]]
+    networks: list[dict[str, Any]]
+    workers: list[str]
+    alarms: list[dict[str, Any]]
+    settings: dict[str, Any]
+
+
+class Selection(BaseModel):
+    ids: list[UUID] = Field(min_length=1, max_length=1000)
+    dry_run: bool = Field(default=False, description="only look; `retry` alone has it")
+
+
+class Settings(BaseModel):
+    """Names and values, such as `{"payment_batch_size": 100}`."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class EventPage(BaseModel):
+    events: list[EventView]
+
+
+STATS: dict[str, Any] = {
+    "summary": "How the service is doing",
+    "responses": {200: {"model": StatsView}},
+}
+EVENTS: dict[str, Any] = {
+    "summary": "The timeline of a payment; live with Accept: text/event-stream",
+    "responses": {
+        200: {
+            "model": EventPage,
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "`status` events with an id, then `final`; Last-Event-ID is honoured",
+        },
+        **problems(s404="there is none"),
+    },
+}
+SETTINGS: dict[str, Any] = {
+    "summary": "Change settings; in force within two seconds",
+    "openapi_extra": _body(Settings),
+    "responses": problems(s401="the admin token is needed", s422="out of range: none is written"),
+}
+RETRY: dict[str, Any] = {
+    "summary": "Send again what provably did not land",
+    "openapi_extra": _body(Selection),
+}
+RECHECK: dict[str, Any] = {
+    "status_code": 202,
+    "summary": "Look payments up on the chain again",
+    "openapi_extra": _body(Selection),
+}
+
+#: Bodies are read by hand, strictly; so they are named here for OpenAPI.
+BODIES = (PaymentBody, BatchBody, Problem, Selection, Settings)

@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -35,6 +36,7 @@ class EndpointStats:
     """What an endpoint has done since the start. `requests` and `errors` count batch elements."""
 
     requests: int = 0
+    by_method: Counter[str] = field(default_factory=Counter)
     errors: int = 0
     last_error: str | None = None
     last_latency_ms: float | None = None
@@ -159,6 +161,7 @@ class Endpoint:
         """One HTTP request. One RpcError in place of the answers: the batch was refused."""
         ids = [next(self._ids) for _ in chunk]
         self.stats.requests += len(chunk)
+        self.stats.by_method.update(call.method for call in chunk)
         begun = time.monotonic()
         status, headers, body = await self._post(encode(chunk, ids), timeout_s)
         self.stats.last_latency_ms = (time.monotonic() - begun) * 1000

@@ -38,3 +38,23 @@ async def api(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Async
             yield Api(stack=stack, engine=engine, http=http)
     finally:
         server.drop(dsn)
+
+
+ADMIN = "admin-token-of-the-tests"
+KEY = "api-key-of-the-tests"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
+    """An engine that settles, whose API wants a key; the client sends the admin token."""
+    dsn = server.create()
+    try:
+        async with (
+            Stack(dsn, tmp_path_factory.mktemp("guarded")) as stack,
+            stack.engine(admin_token=ADMIN, api_keys=KEY) as engine,
+            serving(create_app(engine)) as http,
+        ):
+            http.headers["authorization"] = f"Bearer {ADMIN}"
+            yield Api(stack=stack, engine=engine, http=http)
+    finally:
+        server.drop(dsn)

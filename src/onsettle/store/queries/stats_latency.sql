@@ -1,8 +1,16 @@
+-- The last thousand that were completed. A block has its time in whole seconds only.
 with recent as (
-    select extract(epoch from sent_at - created_at) as to_sent,
-        extract(epoch from completed_at - created_at) as to_completed, completed_at
-    from payment_queue order by created_at desc limit 1000)
-select percentile_cont(array[0.5, 0.95, 0.99]) within group (order by to_sent) as sent,
-    percentile_cont(array[0.5, 0.95, 0.99]) within group (order by to_completed) as completed,
-    count(*) filter (where completed_at > now() - interval '1 minute') as completed_last_minute
+    select p.created_at, p.sent_at, p.completed_at, b.time as block_time
+    from payment_queue p
+    left join blocks b on b.chain_id = p.chain_id and b.number = p.block_number
+        and b.hash = p.block_hash
+    where p.status = 'completed'
+    order by coalesce(p.completed_at, p.processed_at) desc nulls last limit 1000)
+select
+    percentile_cont(array[0.5, 0.95, 0.99]) within group (
+        order by extract(epoch from sent_at - created_at)) as accept_to_sent,
+    percentile_cont(array[0.5, 0.95, 0.99]) within group (
+        order by extract(epoch from completed_at - created_at)) as accept_to_completed,
+    percentile_cont(array[0.5, 0.95, 0.99]) within group (
+        order by greatest(0, extract(epoch from completed_at) - block_time)) as mined_to_completed
 from recent
