@@ -1,6 +1,7 @@
 """What a test reads from the database, and what an operator writes there by hand."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +12,36 @@ from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.stack import Stack, eventually, ids_of
 
+_QUICK: dict[str, object] = {
+    "payment_batch_interval_ms": 10,
+    "mint_batch_interval_ms": 10,
+    "payment_confirmation_interval_ms": 50,
+    "fee_bump_after_ms": 60_000,
+}
+
+
+@asynccontextmanager
+async def running(
+    stack: Stack,
+    *,
+    start: bool = True,
+    environment: dict[str, str] | None = None,
+    **settings: object,
+) -> AsyncIterator[Engine]:
+    """An engine under settings with which nothing waits for company and the loops look at once.
+
+    They are written before the start, so that they are in force from its first look on.
+    """
+    async with stack.engine(start=False, **(environment or {})) as engine:
+        await stack.set(engine, **(_QUICK | settings))
+        if start:
+            await engine.start()
+        yield engine
+
 
 async def quick(stack: Stack, engine: Engine, **settings: object) -> None:
-    """Settings under which nothing waits for company, and the loops look at once."""
-    values = {
-        "payment_batch_interval_ms": 10,
-        "mint_batch_interval_ms": 10,
-        "payment_confirmation_interval_ms": 50,
-        "fee_bump_after_ms": 60_000,
-    }
-    await in_force(stack, engine, **(values | settings))
+    """The same settings for an engine that runs already."""
+    await in_force(stack, engine, **(_QUICK | settings))
 
 
 async def in_force(stack: Stack, engine: Engine, **settings: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -81,6 +82,26 @@ def by_key(key: str, chain_id: int, nonce: int, *, tip: int = 50, to: str | None
             gas_limit=21_000,
             max_fee=(1_000 + tip) * GWEI,
             priority_fee=tip * GWEI,
+            legacy=False,
+        )
+    )
+    return "0x" + signed.raw.hex()
+
+
+async def raw_call(stack: Stack, to: str, data: bytes) -> str:
+    """Raw bytes of a call that anybody can make, from a new account with money."""
+    signer = LocalSigner.from_key("0x" + secrets.token_hex(32))
+    await stack.rpc.call("anvil_setBalance", signer.address, hex(10**21))
+    signed = signer.sign(
+        UnsignedTransaction(
+            chain_id=int(str(await stack.rpc.call("eth_chainId")), 16),
+            nonce=0,
+            to=to,
+            value=0,
+            data=data,
+            gas_limit=1_000_000,
+            max_fee=1_000 * GWEI,
+            priority_fee=100 * GWEI,
             legacy=False,
         )
     )

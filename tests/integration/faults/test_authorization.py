@@ -13,7 +13,7 @@ from tests.harness.books import (
     journal,
     mints,
     payment,
-    quick,
+    running,
     transactions,
 )
 from tests.harness.contracts import deploy
@@ -32,8 +32,7 @@ from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, ids_of
 async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: Stack) -> None:
     """Whoever submits an authorization first: the payment completes under that transaction, and
     mints once."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
         [one] = await accepted(engine, [body])
@@ -53,8 +52,7 @@ async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: 
 async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack) -> None:
     """The payer cancels before we land: confirmation_failed, final, nothing minted, and a retry is
     refused."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
         [one] = await accepted(engine, [body])
@@ -73,8 +71,7 @@ async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack)
 async def test_another_authorization_under_the_same_nonce_delivers_nothing(held: Stack) -> None:
     """The payer signs two authorizations with one nonce and lands the other one, zero to
     themselves: used_elsewhere, final, nothing minted, and an alarm."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
         [one] = await accepted(engine, [body])
@@ -92,8 +89,7 @@ async def test_another_authorization_under_the_same_nonce_delivers_nothing(held:
 async def test_the_same_authorization_is_one_payment_for_ever(stack: Stack) -> None:
     """In other letter case, and again after a year: the same row, no second charge, no second
     mint."""
-    async with stack.engine() as engine:
-        await quick(stack, engine)
+    async with running(stack) as engine:
         [payer] = await stack.payers(1)
         body = stack.body(engine, payer)
         [one] = await accepted(engine, [body])
@@ -121,8 +117,7 @@ async def test_the_same_authorization_is_one_payment_for_ever(stack: Stack) -> N
 async def test_what_a_payer_can_not_cover_fails_before_any_gas_is_spent(stack: Stack) -> None:
     """Several authorizations of one payer that together overdraw: the covered ones complete, the
     rest fail unsent."""
-    async with stack.engine(start=False) as engine:
-        await quick(stack, engine)
+    async with running(stack, start=False) as engine:
         [payer] = await stack.payers(1, PRICE * 5 // 2)
         ids = await accepted(engine, [stack.body(engine, payer) for _ in range(4)])
         await engine.start()
@@ -139,8 +134,7 @@ async def test_what_a_payer_can_not_cover_fails_before_any_gas_is_spent(stack: S
 async def test_a_payer_blocked_before_sending_fails_unsent(stack: Stack) -> None:
     """Blacklisted between acceptance and sending: failed without gas; unblocked, a retry
     completes it."""
-    async with stack.engine(start=False) as engine:
-        await quick(stack, engine)
+    async with running(stack, start=False) as engine:
         [payer] = await stack.payers(1)
         [one] = await accepted(engine, [stack.body(engine, payer)])
         await block_payer(stack, payer.address)
@@ -157,8 +151,7 @@ async def test_a_payer_blocked_before_sending_fails_unsent(stack: Stack) -> None
 async def test_a_payer_blocked_before_mining_is_not_charged(held: Stack) -> None:
     """Blacklisted between sending and mining: our transaction reverts, the failure is not final,
     and a retry completes it once."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         [payer] = await held.payers(1)
         [one] = await accepted(engine, [held.body(engine, payer)])
         await becomes(engine, one, "sent")
@@ -177,8 +170,7 @@ async def test_a_payer_blocked_before_mining_is_not_charged(held: Stack) -> None
 async def test_a_paused_token_holds_its_payments(stack: Stack) -> None:
     """Paused between acceptance and sending: they wait, no gas is spent, and they complete when it
     is open again."""
-    async with stack.engine(start=False) as engine:
-        await quick(stack, engine)
+    async with running(stack, start=False) as engine:
         payers = await stack.payers(3)
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
         await pause_token(stack)
@@ -196,8 +188,7 @@ async def test_a_paused_token_holds_its_payments(stack: Stack) -> None:
 async def test_a_token_paused_before_mining_charges_nobody(held: Stack) -> None:
     """Paused between sending and mining: our transactions revert, the failures are not final, and
     retries complete them once."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         payers = await held.payers(2)
         ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
         await held.all_are(engine, ids, "sent")
@@ -219,8 +210,7 @@ async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
     """A token that keeps a part of what is transferred: our transaction succeeds and pays less
     than was signed, so used_elsewhere, final, nothing minted."""
     token = await deploy(stack.rpc, "FeeToken")
-    async with stack.engine(assets=f"{stack.asset},{token}") as engine:
-        await quick(stack, engine)
+    async with running(stack, environment={"assets": f"{stack.asset},{token}"}) as engine:
         payer = Payer()
         await fund(stack.rpc_url, token, [payer.address], 10 * PRICE)
         [one] = await accepted(engine, [stack.body(engine, payer, asset=token)])

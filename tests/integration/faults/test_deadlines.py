@@ -1,14 +1,13 @@
 """Authorizations that run out: in the queue, on the way, and at the moment of signing."""
 
-from tests.harness.books import accepted, attempts, becomes, payment, quick, transactions
+from tests.harness.books import accepted, attempts, becomes, payment, running, transactions
 from tests.harness.moves import base_fee, clock, mining
 from tests.harness.stack import PAYEE, Stack, eventually
 
 
 async def test_a_payment_that_expires_in_the_queue_costs_no_gas(stack: Stack) -> None:
     """Expired before it was sent: failed, final, nothing was signed."""
-    async with stack.engine(start=False) as engine:
-        await quick(stack, engine)
+    async with running(stack, start=False) as engine:
         [payer] = await stack.payers(1)
         [one] = await accepted(engine, [stack.body(engine, payer)])
         await clock(stack, (await payment(engine, one))["valid_before"])
@@ -20,8 +19,7 @@ async def test_a_payment_that_expires_in_the_queue_costs_no_gas(stack: Stack) ->
 
 async def test_two_seconds_of_validity_are_too_few_to_sign(stack: Stack) -> None:
     """A payment that can't be mined in time is failed unsigned, and final once it has expired."""
-    async with stack.engine(start=False) as engine:
-        await quick(stack, engine)
+    async with running(stack, start=False) as engine:
         [payer] = await stack.payers(1)
         [one] = await accepted(engine, [stack.body(engine, payer)])
         deadline = (await payment(engine, one))["valid_before"]
@@ -37,8 +35,7 @@ async def test_two_seconds_of_validity_are_too_few_to_sign(stack: Stack) -> None
 async def test_a_stuck_transaction_that_expired_becomes_a_no_op(held: Stack) -> None:
     """Expired while sent: the nonce is freed by a no-op of 21,000 gas and no revert is paid for;
     the payment is final only then."""
-    async with held.engine() as engine:
-        await quick(held, engine, fee_bump_after_ms=300_000)
+    async with running(held, fee_bump_after_ms=300_000) as engine:
         [payer] = await held.payers(1)
         [one] = await accepted(engine, [held.body(engine, payer)])
         row = await becomes(engine, one, "sent")

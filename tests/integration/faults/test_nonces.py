@@ -12,7 +12,7 @@ from tests.harness.books import (
     becomes,
     by_hand,
     journal,
-    quick,
+    running,
     transactions,
 )
 from tests.harness.moves import GWEI, base_fee, by_key, drop, mining, pool_hashes
@@ -22,8 +22,7 @@ from tests.harness.stack import PAYEE, PRICE, Stack, eventually, only_network
 async def test_payments_whose_nonces_were_taken_settle_under_others(held: Stack) -> None:
     """A foreign transaction takes our nonce: the payment goes back and settles under another one,
     once."""
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         payers = await held.payers(4)
         ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
         await held.all_are(engine, ids, "sent")
@@ -45,8 +44,7 @@ async def test_payments_whose_nonces_were_taken_settle_under_others(held: Stack)
 async def test_a_key_that_others_go_on_using_settles_all_the_same(stack: Stack) -> None:
     """Somebody else sends from the same key between our batches: nonces start from the chain's
     count every time, and nothing is sent twice."""
-    async with stack.engine() as engine:
-        await quick(stack, engine)
+    async with running(stack) as engine:
         chain_id = only_network(engine).chain_id
         ids: list[UUID] = []
         for payer in await stack.payers(4):
@@ -63,8 +61,7 @@ async def test_a_key_that_others_go_on_using_settles_all_the_same(stack: Stack) 
 async def test_gaps_among_fifty_in_flight_are_closed(held: Stack) -> None:
     """One nonce that the node lost and one that nobody ever used: both are found and closed, and
     the rest land."""
-    async with held.engine() as engine:
-        await quick(held, engine, fee_bump_after_ms=500)
+    async with running(held, fee_bump_after_ms=500) as engine:
         payers = await held.payers(50)
         bodies = [held.body(engine, payer, payment_type="plain") for payer in payers]
         ids = await accepted(engine, bodies[:25])
@@ -105,8 +102,7 @@ def _follows_the_rules(rows: Sequence[Any], cap: int) -> bool:
 async def test_a_tenfold_base_fee_is_followed_within_the_rules(held: Stack) -> None:
     """Bumped by at least 12.5 % on both fees, never above the cap, the lowest unmined nonce only;
     and nothing runs twice."""
-    async with held.engine() as engine:
-        await quick(held, engine, fee_bump_after_ms=300, max_fee_gwei=200)
+    async with running(held, fee_bump_after_ms=300, max_fee_gwei=200) as engine:
         payers = await held.payers(3)
         ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
         await held.all_are(engine, ids, "sent")
@@ -137,8 +133,7 @@ async def test_a_tenfold_base_fee_is_followed_within_the_rules(held: Stack) -> N
 async def test_an_older_attempt_may_be_the_one_that_mines(held: Stack) -> None:
     """The first attempt mines after it was replaced: the payment completes under its hash, and
     nothing runs twice."""
-    async with held.engine() as engine:
-        await quick(held, engine, fee_bump_after_ms=300, max_fee_gwei=10)
+    async with running(held, fee_bump_after_ms=300, max_fee_gwei=10) as engine:
         [payer] = await held.payers(1)
         [one] = await accepted(engine, [held.body(engine, payer)])
         transaction = (await becomes(engine, one, "sent"))["transaction_id"]

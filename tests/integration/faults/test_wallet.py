@@ -1,6 +1,6 @@
 """Keys with a past, and keys that are gone."""
 
-from tests.harness.books import accepted, alarms, becomes, quick, transactions
+from tests.harness.books import accepted, alarms, becomes, running, transactions
 from tests.harness.moves import by_key, mining
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
@@ -11,8 +11,7 @@ async def test_nothing_is_signed_while_foreign_transactions_are_pending(held: St
     chain_id = int(str(await held.rpc.call("eth_chainId")), 16)
     for nonce in (0, 1):
         await held.rpc.call("eth_sendRawTransaction", by_key(held.keys[0], chain_id, nonce))
-    async with held.engine() as engine:
-        await quick(held, engine)
+    async with running(held) as engine:
         [payer] = await held.payers(1)
         # Paying the payer made a block; the same key's next two wait again.
         for nonce in (2, 3):
