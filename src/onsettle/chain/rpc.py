@@ -8,6 +8,7 @@ from typing import Self
 
 import aiohttp
 
+from onsettle import points
 from onsettle.chain.answers import SendAnswer, classify
 from onsettle.chain.crypto import keccak
 from onsettle.chain.endpoint import Endpoint, EndpointStats
@@ -143,6 +144,7 @@ class Pool:
         hashes = ["0x" + keccak(raw).hex() for raw in raws]
         self.best()
         first, *others = self._ranked()
+        points.reached("broadcast:before")
         answers = await first.attempt(calls, timeout_s=timeout_s, in_order=True)
         sources = [first.name] * len(calls)
         open_ = [i for i, answer in enumerate(answers) if isinstance(answer, RpcUnavailable)]
@@ -152,6 +154,7 @@ class Pool:
             for i, answer in zip(open_, again, strict=True):
                 if _says_more(answer, answers[i]):
                     answers[i], sources[i] = answer, others[0].name
+        points.reached("broadcast:after")
         return [
             classify(answer, hash_, source)
             for answer, hash_, source in zip(answers, hashes, sources, strict=True)

@@ -1,13 +1,15 @@
 """The one place that touches the driver: a pool of connections and the queries by name."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
+
+from onsettle import points
 
 Record = asyncpg.Record
 # The driver's classes take type arguments for the type checker only.
@@ -88,23 +90,34 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection whose statements are committed together at the end, or not at all."""
+        return self._transaction(points.caller())
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with self.pool.acquire() as connection, connection.transaction():
-            yield connection
+    async def _transaction(self, point: str) -> AsyncIterator[Connection]:
+        async with self.pool.acquire() as connection:
+            async with connection.transaction():
+                yield connection
+                points.reached(f"{point}:before")
+            points.reached(f"{point}:after")
 
     async def fetch(self, query: str, *args: Any) -> list[Record]:
-        return await self.pool.fetch(sql(query), *args)
+        with points.around(query):
+            return await self.pool.fetch(sql(query), *args)
 
     async def fetchrow(self, query: str, *args: Any) -> Record | None:
-        return await self.pool.fetchrow(sql(query), *args)
+        with points.around(query):
+            return await self.pool.fetchrow(sql(query), *args)
 
     async def fetchval(self, query: str, *args: Any) -> Any:
-        return await self.pool.fetchval(sql(query), *args)
+        with points.around(query):
+            return await self.pool.fetchval(sql(query), *args)
 
     async def execute(self, query: str, *args: Any) -> int:
         """Run a statement; the number of rows it changed."""
-        return changed(await self.pool.execute(sql(query), *args))
+        with points.around(query):
+            return changed(await self.pool.execute(sql(query), *args))
 
 
 async def _keep(connection: "asyncpg.Connection[Record]") -> None:
