@@ -54,7 +54,7 @@ class Stack:
     def __init__(self, dsn: str, folder: Path, *, block_time: float = 0, wallets: int = 1) -> None:
         self.dsn = dsn
         self.folder = folder
-        self.chain = LocalChain(folder, block_time=block_time)
+        self.chain = LocalChain(folder, block_time=block_time, save_every_s=None)
         self.rpc: Pool
         self.keys = ["0x" + secrets.token_hex(32) for _ in range(wallets)]
         #: The address that the engine uses; a fault proxy may be put in front of the chain.

@@ -1,6 +1,5 @@
 import asyncio
 import shlex
-from pathlib import Path
 
 import click
 
@@ -26,9 +25,12 @@ def command(block_time: float, port: int) -> None:
 
 async def _run(block_time: float, port: int) -> None:
     from onsettle.config import load
+    from onsettle.local.place import write_private
     from onsettle.local.stack import LocalStack
+    from onsettle.log import set_up
 
     config = load()
+    set_up(config.log_format)
     stopped = stop_event()
     stack = LocalStack(
         config.data_dir,
@@ -40,13 +42,8 @@ async def _run(block_time: float, port: int) -> None:
         await stack.start()
         lines = [f"export {k}={shlex.quote(v)}\n" for k, v in stack.environment().items()]
         text = "".join(lines)
-        _write(config.data_dir / "local.env", text)
+        write_private(config.data_dir / "local.env", text)
         click.echo(text + "ready")
         await stopped.wait()
     finally:
         await stack.stop()
-
-
-def _write(path: Path, text: str) -> None:
-    path.touch(mode=0o600)  # it holds the keys of the local chain
-    path.write_text(text, encoding="utf-8")

@@ -1,7 +1,5 @@
-"""A local chain: anvil, supervised, with a payment token, a mintable token and Multicall3."""
+"""A local chain: anvil with a payment token, a mintable token and Multicall3."""
 
-import asyncio
-import contextlib
 import json
 import secrets
 import socket
@@ -9,19 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onsettle.chain.codec import selector
-from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner
 from onsettle.domain.network import MULTICALL3
-from onsettle.local.binaries import find_anvil
+from onsettle.local.anvil import Anvil, ChainFailed
 from onsettle.local.contracts import bytecode
+from onsettle.local.place import write_private
 
-_START_S = 30.0
 _OWNER = "0x" + "0e" * 20
-
-
-class ChainFailed(RuntimeError):
-    """The local chain did not start; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +35,28 @@ class LocalChain:
         block_time: float = 2.0,
         chain_id: int = 84532,
         gas_limit: int = 400_000_000,
-        keep_state: bool = True,
+        save_every_s: float | None = 2.0,
     ) -> None:
+        """`save_every_s` None: the state is not kept."""
         self._data_dir = data_dir
-        self._port = port or _free_port()
-        self._block_time = block_time
-        self._chain_id = chain_id
-        self._gas_limit = gas_limit
-        self._keep_state = keep_state
-        self._process: asyncio.subprocess.Process | None = None
+        self._anvil = Anvil(
+            data_dir,
+            port=port or _free_port(),
+            block_time=block_time,
+            chain_id=chain_id,
+            gas_limit=gas_limit,
+            save_every_s=save_every_s,
+        )
+        self._saves = save_every_s is not None
         self._kept: dict[str, str] = {}
 
     @property
     def pid(self) -> int:
-        if self._process is None:
-            raise ChainFailed("the local chain is not running")
-        return self._process.pid
+        return self._anvil.pid
 
     @property
     def rpc_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return self._anvil.rpc_url
 
     @property
     def tokens(self) -> LocalTokens:
@@ -76,54 +71,18 @@ class LocalChain:
         return [self._kept["mint_key"]]
 
     async def start(self) -> None:
+        """Raises ChainFailed or MissingProgramError."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        args = [
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self._port),
-            "--silent",
-            "--chain-id",
-            str(self._chain_id),
-            "--gas-limit",
-            str(self._gas_limit),
-        ]
-        if self._keep_state:
-            args += ["--state", str(self._data_dir / "chain.json"), "--state-interval", "10"]
-        if self._block_time:
-            args += ["--block-time", str(self._block_time), "--slots-in-an-epoch", "32"]
-        self._process = await asyncio.create_subprocess_exec(
-            str(find_anvil()),
-            *args,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        async with Pool([self.rpc_url], probe_interval_s=0) as pool:
-            await self._wait(pool)
-            await self._plant(pool)
+        await self._anvil.start()
+        await self._plant(self._anvil.rpc)
+        self._anvil.keep()
 
     async def stop(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), 10)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
-        self._process = None
+        await self._anvil.stop()
 
-    async def _wait(self, pool: Pool) -> None:
-        deadline = asyncio.get_running_loop().time() + _START_S
-        while True:
-            with contextlib.suppress(RpcUnavailable, RpcError):
-                await pool.call("eth_chainId")
-                return
-            if self._process is None or self._process.returncode is not None:
-                raise ChainFailed(f"anvil ended at once: is port {self._port} in use?")
-            if asyncio.get_running_loop().time() > deadline:
-                raise ChainFailed("anvil did not answer within 30 s")
-            await asyncio.sleep(0.05)
+    async def save(self) -> None:
+        """Keep the state as it is now."""
+        await self._anvil.save()
 
     async def _plant(self, pool: Pool) -> None:
         keys = self._data_dir / "chain-keys.json"
@@ -156,8 +115,9 @@ class LocalChain:
             wallet = LocalSigner.from_key(key).address
             await pool.call("anvil_setBalance", wallet, hex(10**21))
         await pool.call("anvil_mine", "0x1")
-        keys.touch(mode=0o600)
-        keys.write_text(json.dumps(self._kept), encoding="utf-8")
+        if self._saves:
+            await self.save()  # before the keys: tokens without keys are made again
+        write_private(keys, json.dumps(self._kept))
 
     async def _deploy(self, pool: Pool, name: str) -> str:
         sent = await pool.call(
@@ -173,6 +133,9 @@ class LocalChain:
         if not isinstance(receipt, dict) or receipt.get("status") != "0x1":
             raise ChainFailed(f"{name} could not be deployed")
         return str(receipt["contractAddress"]).lower()
+
+
+__all__ = ["ChainFailed", "LocalChain", "LocalTokens"]
 
 
 def _free_port() -> int:

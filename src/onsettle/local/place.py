@@ -90,6 +90,15 @@ def let_pass(folder: Path) -> None:
         folder.chmod(0o711)
 
 
+def write_private(path: Path, text: str) -> None:
+    """A file with keys in it: only its owner reads it, and it is there as a whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(text, encoding="utf-8")
+    fresh.rename(path)
+
+
 def _home(data_dir: Path, key: str, account: Account) -> Path:
     near, far = data_dir / "postgres", _FAR / key
     if not account.switched or (account.reaches(data_dir) and not far.exists()):

@@ -21,6 +21,7 @@ import structlog
 
 from onsettle.local.binaries import POSTGRES_MAJOR
 from onsettle.local.place import Place, PostgresFailed, find_place
+from onsettle.local.processes import exists, runs
 from onsettle.store.database import UNAVAILABLE
 
 __all__ = ["EmbeddedPostgres", "PostgresFailed"]
@@ -212,7 +213,7 @@ class EmbeddedPostgres:
 
     def _running(self) -> bool:
         lines = self._lock_file()
-        return bool(lines) and lines[0].isdigit() and _is_postgres(int(lines[0]))
+        return bool(lines) and lines[0].isdigit() and runs(int(lines[0]), "postgres")
 
     def _follow(self) -> None:
         """Use the socket folder of the server that runs: TMPDIR may have been another there."""
@@ -227,7 +228,7 @@ class EmbeddedPostgres:
         stays: by it PostgreSQL finds the dead server's last children.
         """
         lines = self._lock_file()
-        if lines and lines[0].isdigit() and _exists(int(lines[0])):
+        if lines and lines[0].isdigit() and exists(int(lines[0])):
             text = "\n".join([str(_NOBODYS_PID), *lines[1:]]) + "\n"
             (self._here.cluster / "postmaster.pid").write_text(text)
         (self._here.socket / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
@@ -291,25 +292,3 @@ class EmbeddedPostgres:
                 await connection.execute("create database onsettle")
         finally:
             await connection.close()
-
-
-def _is_postgres(pid: int) -> bool:
-    """Whether this process lives and is a PostgreSQL; a number may long belong to another."""
-    if not Path("/proc/self/cmdline").exists():
-        return _exists(pid)
-    try:
-        # A dead process that nobody has waited for has an empty command line.
-        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
-        return program.rsplit(b"/")[-1] == b"postgres"
-    except OSError:
-        return False
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True

@@ -12,7 +12,7 @@ from onsettle.local.chain import LocalChain
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rpc(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
     """A chain that mines every transaction at once."""
-    chain = LocalChain(tmp_path_factory.mktemp("chain"), block_time=0)
+    chain = LocalChain(tmp_path_factory.mktemp("chain"), block_time=0, save_every_s=None)
     await chain.start()
     async with Pool([chain.rpc_url], probe_interval_s=0) as pool:
         yield pool

@@ -43,7 +43,7 @@ class Ground:
         self.folder = folder
         self._database_url = database_url
         self._postgres = None if database_url else EmbeddedPostgres(folder)
-        self.chain = LocalChain(folder, block_time=1, gas_limit=GAS_LIMIT, keep_state=False)
+        self.chain = LocalChain(folder, block_time=1, gas_limit=GAS_LIMIT, save_every_s=None)
         self.rpc = Pool([self.chain.rpc_url], probe_interval_s=0)
 
     async def __aenter__(self) -> "Ground":

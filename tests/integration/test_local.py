@@ -1,0 +1,218 @@
+"""`onsettle local` as a process: the environment it prints, and what is left after every ending."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import pytest
+
+from onsettle.chain.rpc import Pool
+from onsettle.local.payers import Payer, fund
+from onsettle.local.place import let_pass
+from tests.harness.stack import environment_of, eventually
+
+ONSETTLE = str(Path(sys.executable).with_name("onsettle"))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder; what still runs on it at the end is ended."""
+    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
+        let_pass(Path(made))
+        yield Path(made)
+        for process in _left_over(made):
+            process.kill()
+            process.wait(10)
+
+
+def _left_over(folder: str) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(folder) for word in process.info["cmdline"] or ())
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Local:
+    """A running `onsettle local`."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("ONSETTLE_", "DATABASE"))}
+        if anvil := os.environ.get("ONSETTLE_ANVIL"):
+            kept["ONSETTLE_ANVIL"] = anvil
+        self.process = subprocess.Popen(
+            [ONSETTLE, "local", *options],
+            cwd=folder,
+            env=kept | {"ONSETTLE_DATA_DIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.printed: list[str] = []
+
+    def ready(self) -> Mapping[str, str]:
+        """What it printed before `ready`, as variables."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == "ready":
+                return environment_of("".join(self.printed))
+            self.printed.append(line)
+        raise AssertionError(f"it ended: {self.failed()}")
+
+    def failed(self) -> str:
+        """What it said when it ended with an error."""
+        _, said = self.process.communicate(timeout=60)
+        assert self.process.returncode == 1, said
+        return said
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=60)
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def local(folder: Path, *options: str) -> Iterator[Local]:
+    options = options or ("--port", str(free_port()), "--block-time", "0.5")
+    running = Local(folder, *options)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.communicate()
+
+
+async def call(variables: Mapping[str, str], method: str, *params: object) -> Any:
+    async with Pool([variables["ONSETTLE_RPC_URLS"]], probe_interval_s=0) as pool:
+        return await pool.call(method, *params)
+
+
+async def genesis(variables: Mapping[str, str]) -> str:
+    block = await call(variables, "eth_getBlockByNumber", "0x0", False)
+    return str(block["hash"])
+
+
+async def balance(variables: Mapping[str, str], payer: Payer) -> int:
+    data = "0x70a08231" + payer.address[2:].rjust(64, "0")
+    to = {"to": variables["ONSETTLE_ASSETS"], "data": data}
+    return int(await call(variables, "eth_call", to, "latest"), 16)
+
+
+async def sql(variables: Mapping[str, str], statement: str) -> Any:
+    connection = await asyncpg.connect(variables["DATABASE_URL"], timeout=10)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def leave_a_mark(variables: Mapping[str, str]) -> Payer:
+    """Something on the chain, and something in the database."""
+    payer = Payer()
+    rpc, [asset] = variables["ONSETTLE_RPC_URLS"], [variables["ONSETTLE_ASSETS"]]
+    await fund(rpc, asset, [payer.address], 4711)
+    await sql(variables, "create table mark (n int)")
+    return payer
+
+
+async def test_it_prints_what_a_service_needs_and_comes_back_as_it_was(folder: Path) -> None:
+    """The environment is printed and written for its owner only; a restart finds everything."""
+    with local(folder, "--port", str(free_port())) as first:
+        variables = first.ready()
+        assert (folder / "local.env").stat().st_mode & 0o777 == 0o600
+        assert (folder / "local.env").read_text() == "".join(first.printed)
+        assert all(line.startswith("export ") for line in first.printed)
+        block = await call(variables, "eth_getBlockByNumber", "latest", False)
+        assert int(block["gasLimit"], 16) == 400_000_000
+        assert await call(variables, "eth_chainId") == hex(84532)
+        start, payer = await genesis(variables), await leave_a_mark(variables)
+        assert first.end(signal.SIGTERM) == 0
+    assert _left_over(str(folder)) == []
+    with local(folder, "--port", variables["ONSETTLE_RPC_URLS"].rpartition(":")[2]) as second:
+        assert second.ready() == variables
+        assert await genesis(variables) == start
+        assert await balance(variables, payer) == 4711
+        assert await sql(variables, "select count(*) from mark") == 0
+        assert second.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("also_the_chain", [False, True])
+async def test_after_a_kill_it_starts_again(folder: Path, also_the_chain: bool) -> None:
+    """Killed, it leaves its servers behind: the next start takes them over, and nothing is lost.
+
+    Where the chain was killed too, it comes back as it was at most some seconds before.
+    """
+    with local(folder) as first:
+        variables = first.ready()
+        start, payer = await genesis(variables), await leave_a_mark(variables)
+        first.end(signal.SIGKILL)
+    if also_the_chain:
+        [anvil] = [p for p in _left_over(str(folder)) if p.name() == "anvil"]
+        anvil.kill()
+        anvil.wait(10)
+    with local(folder) as second:
+        again = second.ready()
+        assert await genesis(again) == start
+        assert await balance(again, payer) in ({4711, 0} if also_the_chain else {4711})
+        assert await sql(again, "select count(*) from mark") == 0
+        assert second.end(signal.SIGTERM) == 0
+    assert _left_over(str(folder)) == []
+
+
+async def test_a_chain_that_dies_comes_back(folder: Path) -> None:
+    """anvil is killed under a running `onsettle local`: soon the same chain answers again."""
+    with local(folder) as running:
+        variables = running.ready()
+        start = await genesis(variables)
+        [anvil] = [p for p in _left_over(str(folder)) if p.name() == "anvil"]
+        anvil.kill()
+
+        async def back() -> bool:
+            with contextlib.suppress(Exception):
+                return await genesis(variables) == start
+            return False
+
+        await eventually(back, within_s=15)
+        assert running.end(signal.SIGTERM) == 0
+
+
+def test_a_second_start_says_that_it_runs_already(folder: Path) -> None:
+    """It names the file with the environment to use."""
+    with local(folder) as first:
+        first.ready()
+        with local(folder) as second:
+            said = second.failed()
+            assert "runs already" in said
+            assert str(folder / "local.env") in said
+        assert first.end(signal.SIGTERM) == 0
+
+
+def test_a_port_that_is_taken_is_named(folder: Path) -> None:
+    """It says which port, and how to choose another; nothing stays behind."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with local(folder, "--port", port) as running:
+            said = running.failed()
+            assert f"Port {port} can't be used" in said
+            assert "--port" in said
+    assert _left_over(str(folder)) == []
