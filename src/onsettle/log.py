@@ -8,6 +8,14 @@ import structlog
 
 Format = Literal["console", "json"]
 
+#: Events that a terminal shows as lines of their own, and how.
+_LINES: dict[str, str] = {
+    "payment_sent": "📤 Sent payment tx: {payment:.8}... (nonce: {nonce}, tx: {tx:.6}...)",
+    "batch_sent": "✅ Batch complete: {payments} succeeded",
+    "checking": "🔍 Checking {pending} pending confirmations...",
+    "confirmed": "   ✅ {payments} confirmed, ❌ {failed} failed",
+}
+
 
 def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
     """`form` None means by terminal. Logs of libraries take the same way, from WARNING up."""
@@ -20,6 +28,10 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
             fmt="%H:%M:%S" if form == "console" else "iso", utc=form == "json"
         ),
     ]
+    if form == "console" and level == logging.INFO:
+        # One line for each payment: for whoever watches, too many to keep.
+        level = logging.DEBUG
+        shared.insert(0, _no_other_details)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -27,7 +39,7 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_in_plain_lines, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if form == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -42,3 +54,22 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("onsettle").setLevel(level)
+
+
+def _no_other_details(
+    _: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if method == "debug" and event["event"] not in _LINES:
+        raise structlog.DropEvent
+    return event
+
+
+def _in_plain_lines(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The line in place of the event; what it says is not said twice."""
+    line = _LINES.get(str(event.get("event")))
+    if line is None or event.get("payments") == 0 == event.get("failed", 0):
+        return event
+    known = {"failed": 0, **event}
+    return {"timestamp": event.get("timestamp"), "event": line.format(**known)}

@@ -20,7 +20,7 @@ from tests.harness.books import (
     quick,
     transactions,
 )
-from tests.harness.commands import onsettle
+from tests.harness.commands import onsettle, start
 from tests.harness.moves import by_key, clock, drop, mining
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, only_network
 
@@ -214,7 +214,7 @@ async def test_a_payment_set_to_pending_by_hand_is_never_sent_twice(held: Stack)
         await held.mine()
 
         async def gone() -> bool:
-            return (await transactions(engine))[0]["state"] == "replaced"
+            return bool((await transactions(engine))[0]["state"] == "replaced")
 
         await eventually(gone)
         assert await by_hand(held, again) == "UPDATE 1"
@@ -289,3 +289,44 @@ async def test_an_emergency_stop_keeps_what_waits_and_confirms_what_is_out(held:
         assert await held.nonce(held.wallets[0]) == 2
         (await onsettle(env, "resume", "--yes")).ok()
         await delivered_once(held, engine, out + waiting)
+
+
+async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
+    """A worker in a process of its own prints the four lines of the guide, word for word, and
+    `logs` tells the same afterwards."""
+    async with held.engine(start=False) as engine:
+        await quick(held, engine)
+        payers = await held.payers(2)
+        env = held.process_environment(log_format="console")
+        worker = await start(env, "worker")
+        try:
+            ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+            await held.all_are(engine, ids, "sent")
+            await held.mine()
+            await held.all_are(engine, ids, "completed")
+        finally:
+            worker.terminate()
+            _, err = await worker.communicate()
+        assert worker.returncode == 0
+        lines = [line.split(" ", 1)[-1].strip() for line in err.decode().splitlines()]
+        row = await payment(engine, ids[0])
+        sent = f"📤 Sent payment tx: {str(ids[0])[:8]}... (nonce: "
+        assert any(line.startswith(sent) and row["tx_hash"][:6] in line for line in lines), lines
+        assert any(line.startswith("✅ Batch complete: ") for line in lines)
+        assert any(line.startswith("🔍 Checking ") for line in lines)
+        assert any(line == "✅ 2 confirmed, ❌ 0 failed" for line in lines), lines
+        told = (await onsettle(env, "logs", "--lines", "100")).ok()
+        assert f"{ids[0]}  sent -> completed  landed" in told.out
+        assert (await onsettle(env, "logs", "--failed", "--json")).ok().json == []
+
+
+async def test_the_guides_psql_commands_work_with_the_wheels_client(held: Stack) -> None:
+    """`onsettle psql -c` answers what the guide asks with psql."""
+    async with held.engine(start=False):
+        env = held.process_environment()
+        depth = (await onsettle(env, "psql", "-At", "-c", guide.QUEUE_DEPTH)).ok()
+        assert depth.out.strip() == "0"
+        mints = (await onsettle(env, "psql", "-At", "-c", guide.MINT_QUEUE)).ok()
+        assert mints.out.strip() == ""
+        wrong = await onsettle(env, "psql", "-c", "select nothing")
+        assert wrong.code == 1

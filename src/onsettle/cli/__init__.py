@@ -21,6 +21,8 @@ COMMANDS = {
     "resume": "Send payments again.",
     "settings": "Read or change the runtime settings.",
     "wallets": "List, pause or resume the wallets.",
+    "logs": "What happened to payments, and where logs go.",
+    "psql": "Open the database.",
     "verify": "Compare the books with the chain.",
     "bench": "Measure throughput, latency and cost on this machine.",
     "local": "Run a local chain and database to develop against.",

@@ -35,7 +35,9 @@ async def _read() -> dict[str, Any]:
         row = counted.get(status.value)
         payments[status.value] = {
             "count": row["count"] if row else 0,
-            "oldest_age_s": int((now - row["oldest"]).total_seconds()) if row else None,
+            "oldest_age_s": int((now - row["oldest"]).total_seconds())
+            if row and row["oldest"]
+            else None,
         }
     return {
         "payments": payments,

@@ -128,6 +128,8 @@ class Confirmer(Loop):
             chain.append((block, parent))
         if not chain:
             return
+        if awaited := await self._db.fetchval("payments_awaited", self._chain):
+            log.debug("checking", pending=awaited)
         events = await self._logs(endpoint, [block for block, _ in chain])
         counts = await self._counts(endpoint, chain[-1][0])
         async with self._db.transaction() as connection:

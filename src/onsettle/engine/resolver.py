@@ -175,6 +175,8 @@ class Resolver:
         )
         for reason, count in Counter(m.reason for _, m in moves).items():
             log.info("payments_decided", reason=reason.value, count=count, written=moved)
+        if failed := sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves):
+            log.debug("confirmed", payments=0, failed=failed)
 
     async def _mints(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
         """Units of a transaction that is over: minted at depth, or back to the queue."""
