@@ -88,24 +88,33 @@ def by_key(key: str, chain_id: int, nonce: int, *, tip: int = 50, to: str | None
     return "0x" + signed.raw.hex()
 
 
-async def raw_call(stack: Stack, to: str, data: bytes) -> str:
-    """Raw bytes of a call that anybody can make, from a new account with money."""
-    signer = LocalSigner.from_key("0x" + secrets.token_hex(32))
-    await stack.rpc.call("anvil_setBalance", signer.address, hex(10**21))
-    signed = signer.sign(
-        UnsignedTransaction(
-            chain_id=int(str(await stack.rpc.call("eth_chainId")), 16),
-            nonce=0,
-            to=to,
-            value=0,
-            data=data,
-            gas_limit=1_000_000,
-            max_fee=1_000 * GWEI,
-            priority_fee=100 * GWEI,
-            legacy=False,
+class Outsider:
+    """A key with money of its own from before the blocks that a reorg takes back."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._signer = LocalSigner.from_key("0x" + secrets.token_hex(32))
+
+    async def fund(self) -> None:
+        await self._stack.rpc.call("anvil_setBalance", self._signer.address, hex(10**21))
+        await self._stack.mine()
+
+    async def call(self, to: str, data: bytes) -> str:
+        """The raw bytes of its first transaction, not sent."""
+        signed = self._signer.sign(
+            UnsignedTransaction(
+                chain_id=int(str(await self._stack.rpc.call("eth_chainId")), 16),
+                nonce=0,
+                to=to,
+                value=0,
+                data=data,
+                gas_limit=1_000_000,
+                max_fee=1_000 * GWEI,
+                priority_fee=100 * GWEI,
+                legacy=False,
+            )
         )
-    )
-    return "0x" + signed.raw.hex()
+        return "0x" + signed.raw.hex()
 
 
 async def drop(stack: Stack, hashes: Sequence[str]) -> None:
