@@ -9,6 +9,7 @@ VENV := .venv/.made-$(call checksum,pwd)
 PACKAGES := .venv/.packages-$(call checksum,cat requirements.lock)
 PROJECT := .venv/.project-$(call checksum,cat pyproject.toml)
 NODE_TOOLS := node_modules/.installed-$(call checksum,cat package-lock.json requirements-node.lock)
+PEERS := bench/.venv/.peers-$(call checksum,cat bench/requirements.txt bench/package-lock.json)
 
 SEED ?= 1
 
@@ -54,11 +55,16 @@ lock: $(VENV) ## resolve the dependencies again and write the lock files
 UV_COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes
 
 clean: ## remove what the set-up and the tools made here
-	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv node_modules bench/.venv bench/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-bench: install
-	$(BIN)/onsettle bench
+bench: install $(PEERS) ## measure this machine: ours, the guide's, the x402 facilitators, the node alone
+	$(BIN)/onsettle bench $(BENCH)
+
+# What the benchmark compares with; nothing of it is in the product.
+$(PEERS): | $(PROJECT)
+	scripts/install-bench-peers
+	@rm -f bench/.venv/.peers-* && touch $@
 
 torture: install
 	$(BIN)/python -m tests.torture --seed $(SEED)

@@ -14,7 +14,7 @@ def test_a_small_run_tells_every_figure_of_a_profile_and_the_floor(tmp_path: Pat
     run = subprocess.run(
         [
             str(Path(sys.executable).with_name("onsettle")),
-            *("bench", "--json", "--profiles", "default,floor", "--payments", "40"),
+            *("bench", "--json", "--profiles", "default,guide,floor", "--payments", "40"),
         ],
         cwd=tmp_path,
         env=environment,
@@ -32,5 +32,8 @@ def test_a_small_run_tells_every_figure_of_a_profile_and_the_floor(tmp_path: Pat
     assert 60_000 < found["gas_per_payment"] < 100_000
     assert found["rpc_calls_per_payment"] > 0
     assert found["accept_to_sent_s"]["p50"] <= found["accept_to_sent_s"]["p99"]
+    assert result["profiles"]["guide"]["completed"] == 40
+    assert result["ratios"]["single_to_floor"] is None
+    assert {target["holds"] for target in result["targets"]} == {None}
     assert set(result["floor"]) == {"single", "packed"}
     assert all(each["payments_per_second"] > 0 for each in result["floor"].values())

@@ -1,34 +1,53 @@
 import asyncio
 import logging
+import sys
+from pathlib import Path
 
 import click
 
-from onsettle.cli.session import json_option, print_json
+from onsettle.cli.session import json_option, plain, print_json
 
 
 @click.command()
 @json_option
 @click.option("--quick", is_flag=True, help="A tenth of the payments: a look, not a measurement.")
-@click.option("--profiles", default="", help="Only these, comma-separated; `floor` is one of them.")
-@click.option("--payments", type=click.IntRange(min=1), help="So many in each profile.")
-def command(as_json: bool, quick: bool, profiles: str, payments: int | None) -> None:
+@click.option("--profiles", default="", help="Only these profiles and parts, comma-separated.")
+@click.option("--payments", type=click.IntRange(min=1), help="So many in each part.")
+@click.option(
+    "--save",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the result into this folder too.",
+)
+def command(
+    as_json: bool, quick: bool, profiles: str, payments: int | None, save: Path | None
+) -> None:
     """Measure throughput, latency and cost on this machine, against a local chain."""
-    from onsettle.local.bench.plan import PROFILES
-    from onsettle.local.bench.run import run_bench
+    from onsettle.local.bench.run import PARTS, Run
     from onsettle.log import set_up
 
-    known = [*(profile.name for profile in PROFILES), "floor"]
-    names = [name.strip() for name in profiles.split(",") if name.strip()] or known
-    if unknown := sorted(set(names) - set(known)):
-        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(known)}")
+    names = [name.strip() for name in profiles.split(",") if name.strip()] or PARTS
+    if unknown := sorted(set(names) - set(PARTS)):
+        raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}")
     set_up("console", level=logging.ERROR)
-    result = asyncio.run(
-        run_bench(
-            names=names,
-            payments=payments,
-            quick=quick,
-            say=lambda line: click.echo(line, err=True),
-        )
-    )
+    run = Run(names, payments=payments, quick=quick, say=lambda line: click.echo(line, err=True))
+    result = asyncio.run(run.all())
+    if save is not None:
+        _save(result, save)
     if as_json:
         print_json(result)
+    else:
+        from rich.console import Console
+
+        from onsettle.local.bench.report import show
+
+        show(result, Console(width=None if sys.stdout.isatty() else 160))
+    if result["failures"]:
+        raise SystemExit(1)
+
+
+def _save(result: dict[str, object], folder: Path) -> None:
+    import json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(plain(result), indent=1, ensure_ascii=False)
+    (folder / "latest.json").write_text(text + "\n", encoding="utf-8")

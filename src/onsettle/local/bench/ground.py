@@ -65,8 +65,10 @@ class Ground:
 
     async def block_time(self, seconds: int) -> None:
         """From now on a block every so many seconds; 0: one for every transaction, at once."""
-        await self.rpc.call("evm_setAutomine", seconds == 0)
+        # In this order: an interval of 0 switches mining off altogether.
         await self.rpc.call("evm_setIntervalMining", seconds)
+        if not seconds:
+            await self.rpc.call("evm_setAutomine", True)
 
     async def site(self, *, wallets: int, payers: int, name: str) -> Site:
         """A new database, new wallets with gas, new payers with money."""

@@ -1,84 +1,105 @@
-"""One run of the benchmark: every profile that was asked for, then the ratios between them."""
+"""One run of the benchmark: every part that was asked for, then the ratios between them."""
 
 import dataclasses
-import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from onsettle.local.bench.floor import floor
-from onsettle.local.bench.ground import GAS_LIMIT, Ground
+from onsettle.local.bench.ground import Ground
+from onsettle.local.bench.load import LoadRefused
+from onsettle.local.bench.machine import environment
+from onsettle.local.bench.others import GUIDE, PEERS, NotInstalled, OtherFailed, compare
 from onsettle.local.bench.plan import PROFILES, Profile
-from onsettle.local.bench.settle import measure
+from onsettle.local.bench.settle import Stalled, measure
+from onsettle.local.bench.targets import judged, ratios
+from onsettle.local.bench.workers import WorkerFailed
 
 Say = Callable[[str], None]
 FLOORS = {"single": 1, "packed": 100}
+BLOCK_TIMES = {"instant_blocks": 0, "two_second_blocks": 2}
+#: What `--profiles` may name: the profiles, and the parts that are measured otherwise.
+PARTS = (*(profile.name for profile in PROFILES), "guide", "floor", "peers")
+_FAILURES = (LoadRefused, NotInstalled, OtherFailed, Stalled, WorkerFailed, TimeoutError)
 
 
-async def run_bench(
-    *, names: Sequence[str], payments: int | None, quick: bool, say: Say
-) -> dict[str, Any]:
-    """The whole result as one JSON object."""
-    chosen = [_sized(p, payments, quick) for p in PROFILES if p.name in names]
-    result: dict[str, Any] = {"environment": environment(), "profiles": {}, "floor": {}}
-    with tempfile.TemporaryDirectory(prefix="onsettle-bench-") as folder:
-        async with Ground(Path(folder)) as ground:
-            for profile in chosen:
-                say(f"{profile.name}: {profile.payments} payments ({profile.about}) ...")
-                found = await measure(ground, profile)
-                result["profiles"][profile.name] = found
-                say(f"  {found['payments_per_second']} payments/s")
-            for kind, pack in FLOORS.items():
-                if "floor" not in names:
-                    break
-                count = payments or (2_000 if quick else 20_000)
-                say(f"floor {kind}: {count} payments ...")
-                found = await floor(ground, payments=count, pack=pack, block_time=2)
-                result["floor"][kind] = found
-                say(f"  {found['payments_per_second']} payments/s")
-    return result
+class Run:
+    """Measures part after part on one ground; a part that fails does not take the rest along."""
 
+    def __init__(
+        self, names: Sequence[str], *, payments: int | None, quick: bool, say: Say
+    ) -> None:
+        self._names = names
+        self._payments = payments
+        self._quick = quick
+        self._say = say
+        self.result: dict[str, Any] = {
+            "environment": environment(),
+            "profiles": {},
+            "floor": {},
+            "peer": {},
+            "failures": {},
+        }
 
-def _sized(profile: Profile, payments: int | None, quick: bool) -> Profile:
-    count = payments or (max(100, profile.payments // 10) if quick else profile.payments)
-    return dataclasses.replace(profile, payments=count)
+    async def all(self) -> dict[str, Any]:
+        """The whole result as one JSON object."""
+        with tempfile.TemporaryDirectory(prefix="onsettle-bench-") as folder:
+            async with Ground(Path(folder)) as ground:
+                for name in PARTS:
+                    if name in self._names:
+                        await self._part(ground, name)
+        self.result["ratios"] = ratios(self.result)
+        self.result["targets"] = list(judged(self.result))
+        return self.result
 
+    async def _part(self, ground: Ground, name: str) -> None:
+        try:
+            match name:
+                case "floor":
+                    await self._floor(ground)
+                case "peers":
+                    await self._peers(ground)
+                case "guide":
+                    self._say(f"guide: {GUIDE.about} ...")
+                    count = self._count(300)
+                    found = await compare(ground, GUIDE, payments=count, block_time=2)
+                    self.result["profiles"]["guide"] = found
+                    self._say(f"  {found['payments_per_second']} payments/s")
+                case _:
+                    await self._profile(ground, next(p for p in PROFILES if p.name == name))
+        except _FAILURES as failure:
+            self.result["failures"][name] = f"{type(failure).__name__}: {failure}"
+            self._say(f"  FAILED: {failure}")
 
-def environment() -> dict[str, Any]:
-    """The machine and the version that were measured."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
-        "machine": f"{os.cpu_count()} cores, {_processor()}, "
-        f"{psutil.virtual_memory().total / 1e9:.0f} GB",
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "block_gas_limit": GAS_LIMIT,
-    }
-
-
-def _commit() -> str | None:
-    try:
-        told = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
+    async def _profile(self, ground: Ground, profile: Profile) -> None:
+        profile = dataclasses.replace(profile, payments=self._count(profile.payments))
+        self._say(f"{profile.name}: {profile.payments} payments ({profile.about}) ...")
+        found = await measure(ground, profile)
+        self.result["profiles"][profile.name] = found
+        self._say(
+            f"  {found['payments_per_second']} payments/s,"
+            f" {found['with_mints_per_second']} with mints"
         )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return told.stdout.strip()
 
+    async def _floor(self, ground: Ground) -> None:
+        for kind, pack in FLOORS.items():
+            count = self._count(20_000)
+            self._say(f"floor, {kind}: {count} payments ...")
+            found = await floor(ground, payments=count, pack=pack, block_time=2)
+            self.result["floor"][kind] = found
+            self._say(f"  {found['payments_per_second']} payments/s")
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    async def _peers(self, ground: Ground) -> None:
+        for peer in PEERS:
+            found = self.result["peer"].setdefault(peer.name, {})
+            for blocks, seconds in BLOCK_TIMES.items():
+                self._say(f"{peer.name}, {blocks.replace('_', ' ')} ...")
+                count = self._count(500)
+                found[blocks] = await compare(ground, peer, payments=count, block_time=seconds)
+                self._say(f"  {found[blocks]['payments_per_second']} payments/s")
+
+    def _count(self, usual: int) -> int:
+        if self._payments is not None:
+            return self._payments
+        return max(100, usual // 10) if self._quick else usual
