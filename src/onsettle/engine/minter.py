@@ -9,7 +9,7 @@ import structlog
 
 from onsettle.chain import abi
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
-from onsettle.chain.reverts import is_revert
+from onsettle.chain.reverts import is_revert, revert_data, revert_reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.network import Network, number
 from onsettle.engine.packing import GAS_CAP
@@ -172,7 +172,7 @@ class MintFeed:
             if not isinstance(answer, RpcError):
                 good.append(mint)
             elif is_revert(answer):
-                bad.append((mint, str(answer)))
+                bad.append((mint, revert_reason(revert_data(answer)) or str(answer)))
         if bad and not view.behind:
             await self._judge(view, token, bad)
         return good
