@@ -23,6 +23,7 @@ COMMANDS = {
     "wallets": "List, pause or resume the wallets.",
     "logs": "What happened to payments, and where logs go.",
     "psql": "Open the database.",
+    "doctor": "Check the set-up, and say what to do.",
     "verify": "Compare the books with the chain.",
     "bench": "Measure throughput, latency and cost on this machine.",
     "local": "Run a local chain and database to develop against.",

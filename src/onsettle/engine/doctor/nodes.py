@@ -1,0 +1,136 @@
+"""The endpoints of one network: the same chain, the same blocks, near the head, able to answer."""
+
+import time
+from dataclasses import dataclass
+
+from onsettle.chain.endpoint import Endpoint
+from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
+from onsettle.chain.rpc import MAX_LAG_BLOCKS, Pool
+from onsettle.engine.doctor.findings import Findings
+from onsettle.engine.network import number
+
+# Endpoints are compared this far below the lowest head, where they must agree.
+_SETTLED = 5
+_OLD_HEAD_S = 120
+_AHEAD_S = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    chain_id: int
+    genesis: str
+    head: int
+    hash: str
+    time: int
+
+
+async def check_endpoints(
+    found: Findings, name: str, pool: Pool, known: dict[int, str]
+) -> int | None:
+    """The chain id, where the endpoints can be used; `known` maps chain ids to genesis hashes."""
+    seen: dict[Endpoint, _Seen] = {}
+    for endpoint in pool.endpoints:
+        try:
+            seen[endpoint] = await _look(endpoint)
+        except (RpcError, RpcUnavailable, KeyError, TypeError) as error:
+            found.fail("endpoint", str(error), "check the address and the provider", endpoint.name)
+    if not seen:
+        return None
+    first = next(iter(seen.values()))
+    for endpoint, view in seen.items():
+        if (view.chain_id, view.genesis) != (first.chain_id, first.genesis):
+            found.fail(
+                "endpoint",
+                f"chain {view.chain_id} with genesis {view.genesis}, the first endpoint has"
+                f" {first.chain_id} with {first.genesis}",
+                "name endpoints of one chain in ONSETTLE_RPC_URLS",
+                endpoint.name,
+            )
+    if known.get(first.chain_id, first.genesis) != first.genesis:
+        found.fail(
+            "chain",
+            f"chain {first.chain_id} has another genesis than this database knows",
+            "use the database of that chain, or its endpoints",
+            name,
+        )
+        return None
+    found.ok("chain", f"chain {first.chain_id}, genesis {first.genesis}", name)
+    _check_heads(found, seen)
+    await _check_agreement(found, {e: v for e, v in seen.items() if v.genesis == first.genesis})
+    return first.chain_id
+
+
+async def _look(endpoint: Endpoint) -> _Seen:
+    chain_id = number(await endpoint.call("eth_chainId"))
+    genesis = await endpoint.call("eth_getBlockByNumber", "0x0", False)
+    head = await endpoint.call("eth_getBlockByNumber", "latest", False)
+    if not isinstance(genesis, dict) or not isinstance(head, dict):
+        raise RpcError(None, "the node does not answer with blocks")
+    return _Seen(
+        chain_id=chain_id,
+        genesis=str(genesis["hash"]),
+        head=number(head["number"]),
+        hash=str(head["hash"]),
+        time=number(head["timestamp"]),
+    )
+
+
+def _check_heads(found: Findings, seen: dict[Endpoint, _Seen]) -> None:
+    top = max(view.head for view in seen.values())
+    for endpoint, view in seen.items():
+        behind = top - view.head
+        age = time.time() - view.time
+        if behind > MAX_LAG_BLOCKS:
+            found.warn(
+                "endpoint",
+                f"{behind} blocks behind the highest endpoint",
+                "it is asked only when the others fail; ask its provider, or remove it",
+                endpoint.name,
+            )
+        elif age < -_AHEAD_S:
+            found.warn(
+                "clock",
+                f"the chain's newest block is {-age:.0f} s ahead of this machine",
+                "run NTP on this machine: deadlines are judged by the later clock",
+                endpoint.name,
+            )
+        elif age > _OLD_HEAD_S:
+            found.warn(
+                "endpoint",
+                f"its newest block {view.head} is {age:.0f} s old",
+                "is the chain standing still, or does this node no longer follow it?",
+                endpoint.name,
+            )
+        else:
+            found.ok("endpoint", f"at block {view.head}", endpoint.name)
+
+
+async def _check_agreement(found: Findings, seen: dict[Endpoint, _Seen]) -> None:
+    """The same hash a little below the lowest head, and reads by block hash (EIP-1898)."""
+    height = max(0, min(view.head for view in seen.values()) - _SETTLED)
+    hashes: dict[Endpoint, str] = {}
+    for endpoint, view in seen.items():
+        try:
+            block = await endpoint.call("eth_getBlockByNumber", hex(height), False)
+            if isinstance(block, dict):
+                hashes[endpoint] = str(block.get("hash"))
+            at = {"blockHash": view.hash, "requireCanonical": True}
+            await endpoint.call("eth_getTransactionCount", "0x" + "00" * 20, at)
+        except RpcError as error:
+            found.fail(
+                "endpoint",
+                f"does not read at a block hash (EIP-1898): {error}",
+                "use another endpoint: without it nothing negative can be proven",
+                endpoint.name,
+            )
+        except RpcUnavailable as error:
+            found.warn("endpoint", str(error), "check it again", endpoint.name)
+    if len(set(hashes.values())) > 1:
+        told = ", ".join(f"{e.name}: {hash_[:12]}" for e, hash_ in hashes.items())
+        found.fail(
+            "agreement",
+            f"the endpoints disagree on block {height} ({told})",
+            "remove the one that is on a fork; nothing is decided from two views",
+        )
+    elif len(hashes) > 1:
+        found.ok("agreement", f"{len(hashes)} endpoints agree on block {height}")
