@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_ENTRY = "from onsettle.cli import main; main()"
+ENTRY = "from onsettle.cli import main; main()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ async def start(environment: Mapping[str, str], *args: str) -> asyncio.subproces
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        _ENTRY,
+        ENTRY,
         *args,
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,

@@ -1,0 +1,136 @@
+"""What a node says about our bytes, and what it does with them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.books import accepted, attempts, becomes, mints, running, transactions
+from tests.harness.moves import mining, pool_hashes
+from tests.harness.proxy import FaultProxy
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually
+from tests.harness.workers import end_leases, worker
+
+
+@pytest.fixture
+async def proxied(dsn: str, tmp_path: Path) -> AsyncIterator[tuple[Stack, FaultProxy]]:
+    """A stack whose engine reaches the chain through a node that can lie."""
+    async with Stack(dsn, tmp_path) as stack, FaultProxy(stack.chain.rpc_url) as proxy:
+        stack.rpc_url = proxy.url
+        await stack.hold_blocks()
+        yield stack, proxy
+
+
+@pytest.mark.parametrize("fault", ["accept_but_error", "reset", "malformed_after"])
+async def test_bytes_that_were_taken_and_reported_as_failed(
+    proxied: tuple[Stack, FaultProxy], fault: str
+) -> None:
+    """Accepted but reported as failed: nothing is signed anew, each payment lands once under the
+    bytes of its one attempt."""
+    stack, proxy = proxied
+    async with running(stack) as engine:
+        rule = proxy.script(fault, "eth_sendRawTransaction", times=3)
+        payers = await stack.payers(3)
+        ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
+
+        async def injected() -> bool:
+            return proxy.injected[fault] > 0
+
+        await eventually(injected)
+        proxy.stop(rule)
+        async with mining(stack):
+            await stack.all_are(engine, ids, "completed")
+            await stack.all_minted(engine, 3)
+        ours = await transactions(engine)
+        assert [len(await attempts(engine, each["id"])) for each in ours] == [1, 1, 1]
+        assert await stack.token_balance(PAYEE) == 3 * PRICE
+        await stack.verified(engine)
+
+
+@pytest.mark.parametrize("fault", ["ok_but_dropped", "already_known", "nonce_too_low"])
+async def test_bytes_that_were_reported_as_taken_and_are_nowhere(
+    proxied: tuple[Stack, FaultProxy], fault: str
+) -> None:
+    """Reported as accepted, known or used, and dropped: the same bytes are offered again until
+    they are mined; no payment is given up or signed under another nonce."""
+    stack, proxy = proxied
+    async with running(stack, fee_bump_after_ms=500) as engine:
+        rule = proxy.script(fault, "eth_sendRawTransaction", times=3)
+        payers = await stack.payers(3)
+        ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
+
+        async def injected() -> bool:
+            return proxy.injected[fault] >= 3
+
+        await eventually(injected)
+        proxy.stop(rule)
+        async with mining(stack, 0.2):
+            await stack.all_are(engine, ids, "completed")
+            await stack.all_minted(engine, 3)
+        ours = await transactions(engine)
+        assert [each["nonce"] for each in ours] == [0, 1, 2]
+        assert await stack.token_balance(PAYEE) == 3 * PRICE
+        await stack.verified(engine)
+
+
+async def test_a_process_killed_between_commit_and_broadcast(held: Stack) -> None:
+    """Killed after the signing commit and before any node had the bytes: the next process sends
+    exactly those bytes, once."""
+    async with running(held, start=False) as engine:
+        payers = await held.payers(3)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        async with worker(held, "kill:broadcast:before") as process:
+            await process.died()
+        assert await held.statuses(engine, ids) == ["processing"] * 3
+        assert await pool_hashes(held, held.wallets[0]) == []
+        stored = [await attempts(engine, each["id"]) for each in await transactions(engine)]
+        await end_leases(held)
+        await engine.start()
+        async with mining(held):
+            await held.all_are(engine, ids, "completed")
+            await held.all_minted(engine, 3)
+        landed = {each["mined_hash"] for each in await transactions(engine)}
+        assert landed == {only["hash"] for [only] in stored}
+        assert await held.token_balance(PAYEE) == 3 * PRICE
+        await held.verified(engine)
+
+
+async def test_a_process_killed_between_broadcast_and_sent(held: Stack) -> None:
+    """Killed after a node had the bytes and before `sent` was written: the payments land under
+    those bytes, once, and are delivered once."""
+    async with running(held, start=False) as engine:
+        payers = await held.payers(3)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        async with worker(held, "kill:broadcast:after") as process:
+            await process.died()
+        assert await held.statuses(engine, ids) == ["processing"] * 3
+        assert len(await pool_hashes(held, held.wallets[0])) == 3
+        await held.mine()
+        await end_leases(held)
+        await engine.start()
+        async with mining(held):
+            await held.all_are(engine, ids, "completed")
+            await held.all_minted(engine, 3)
+        assert len(await transactions(engine)) == 3
+        assert len(await mints(engine)) == 3
+        assert await held.token_balance(PAYEE) == 3 * PRICE
+        await held.verified(engine)
+
+
+async def test_bytes_that_the_node_forgot_are_offered_again(held: Stack) -> None:
+    """Accepted and later dropped from the pool: the same bytes come back by themselves."""
+    async with running(held, fee_bump_after_ms=500) as engine:
+        [payer] = await held.payers(1)
+        [one] = await accepted(engine, [held.body(engine, payer)])
+        await becomes(engine, one, "sent")
+        [hash_] = await pool_hashes(held, held.wallets[0])
+        await held.rpc.call("anvil_dropTransaction", hash_)
+
+        async def back() -> bool:
+            return await pool_hashes(held, held.wallets[0]) == [hash_]
+
+        await eventually(back)
+        async with mining(held):
+            await becomes(engine, one, "completed")
+            await held.all_minted(engine, 1)
+        await held.verified(engine)
