@@ -82,6 +82,8 @@ _KNOWN = {
 _EXECUTION = re.compile(
     r"revert|vm exception|vm execution error|invalid opcode|bad instruction|bad jump"
     r"|invalid jump|stack (under|over)flow|out of gas"
+    # anvil names every one of them so: "EVM error OutOfGas"
+    r"|evm error [a-z]+"
 )
 # Some nodes put a word before the hex ("Reverted 0x08c379a0...").
 _HEX = re.compile(r"0x((?:[0-9a-fA-F]{2})*)$")

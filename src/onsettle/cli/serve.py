@@ -2,6 +2,7 @@ import asyncio
 
 import click
 
+from onsettle.cli.running import run
 from onsettle.cli.session import configured
 from onsettle.cli.stopping import stop_event
 from onsettle.cli.worker import checked_config
@@ -10,7 +11,7 @@ from onsettle.cli.worker import checked_config
 @click.command()
 def command() -> None:
     """Run the HTTP API and one worker, until SIGTERM or SIGINT."""
-    asyncio.run(_serve())
+    run(_serve())
 
 
 async def _serve() -> None:

@@ -1,8 +1,8 @@
-import asyncio
 import logging
 
 import click
 
+from onsettle.cli.running import run
 from onsettle.cli.session import configured
 from onsettle.cli.stopping import stop_event
 from onsettle.config import Config, load
@@ -11,7 +11,7 @@ from onsettle.config import Config, load
 @click.command()
 def command() -> None:
     """Run the engine alone, until SIGTERM or SIGINT; any number of them, anywhere."""
-    asyncio.run(_work())
+    run(_work())
 
 
 def checked_config(*, quiet: bool = False) -> Config:

@@ -43,7 +43,7 @@ class Payer:
             nonce=nonce or "0x" + secrets.token_hex(32),
             signature=b"",
         )
-        signature = self._sign(authorization_digest(domain.separator, auth))
+        signature = self.sign(authorization_digest(domain.separator, auth))
         return {
             "from": auth.payer,
             "to": auth.pay_to,
@@ -59,11 +59,12 @@ class Payer:
         who = bytes.fromhex(self.address[2:]).rjust(32, b"\0")
         which = bytes.fromhex(nonce[2:])
         digest = keccak(b"\x19\x01" + domain.separator + keccak(_CANCEL_TYPEHASH + who + which))
-        signature = self._sign(digest)
+        signature = self.sign(digest)
         offset, length = (each.to_bytes(32) for each in (96, len(signature)))
         return _CANCEL + who + which + offset + length + signature.ljust(96, b"\0")
 
-    def _sign(self, digest: bytes) -> bytes:
+    def sign(self, digest: bytes) -> bytes:
+        """r || s || v, with v 27 or 28."""
         signed = self._key.sign_recoverable(digest, hasher=None)
         return signed[:64] + bytes([signed[64] + 27])
 

@@ -57,6 +57,8 @@ def test_never_raises_and_is_always_one_printable_line(data: bytes) -> None:
         RpcError(-32603, "VM Exception while processing transaction: revert"),
         RpcError(-32000, "invalid opcode: INVALID"),
         RpcError(-32003, "Out of gas: gas required exceeds allowance: 100"),
+        RpcError(-32603, "EVM error InvalidFEOpcode"),
+        RpcError(-32603, "EVM error OutOfGas"),
     ],
 )
 def test_a_failed_call_is_a_revert(answer: RpcError) -> None:
