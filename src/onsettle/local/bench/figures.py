@@ -17,9 +17,11 @@ _PAYMENTS = """
 select p.id, p.status, p.created_at, p.sent_at, p.completed_at, p.block_number, p.tx_hash,
     cardinality(t.payment_ids) as packed
 from payment_queue p left join transactions t on t.id = p.transaction_id
+where p.created_at >= $1
 """
 _LAST_MINT = """
-select count(*) as count, max(processed_at) as last from mint_queue where status = 'completed'
+select count(*) as count, max(processed_at) as last from mint_queue
+where status = 'completed' and created_at >= $1
 """
 
 
@@ -35,13 +37,19 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
     return {"p50": at(0.50), "p95": at(0.95), "p99": at(0.99)}
 
 
-async def timings(db: Database, seen: Mapping[int, float]) -> dict[str, Any]:
-    """Throughput from the first acceptance, and how long each step took."""
-    rows = await db.pool.fetch(_PAYMENTS)
+async def timings(
+    db: Database, since: datetime, seen: Mapping[int, float], *, from_sent: bool = False
+) -> dict[str, Any]:
+    """Throughput from the first acceptance (or broadcast), and how long each step took.
+
+    Of what was accepted `since` then.
+    """
+    rows = await db.pool.fetch(_PAYMENTS, since)
     done = [row for row in rows if row["status"] == "completed"]
-    first = min(row["created_at"] for row in rows)
+    start = "sent_at" if from_sent else "created_at"
+    first = min(row[start] for row in rows if row[start])
     seconds = _seconds(first, max((row["completed_at"] for row in done), default=None))
-    mints = await db.pool.fetchrow(_LAST_MINT)
+    mints = await db.pool.fetchrow(_LAST_MINT, since)
     minted, last_mint = (mints["count"], mints["last"]) if mints else (0, None)
     with_mints = _seconds(first, last_mint)
     return {
@@ -63,10 +71,10 @@ async def timings(db: Database, seen: Mapping[int, float]) -> dict[str, Any]:
     }
 
 
-async def gas_per_payment(db: Database, rpc: Pool) -> int:
+async def gas_per_payment(db: Database, since: datetime, rpc: Pool) -> int:
     """Gas of a sample of transactions that landed, by the payments in them."""
     carried: dict[str, int] = {}
-    for row in await db.pool.fetch(_PAYMENTS):
+    for row in await db.pool.fetch(_PAYMENTS, since):
         if row["status"] == "completed" and row["packed"]:
             carried[row["tx_hash"]] = row["packed"]
     sample = sorted(carried)[:_GAS_SAMPLE]

@@ -19,6 +19,13 @@ class Profile:
     mints: bool = True
 
 
+PACKED: Mapping[str, object] = {
+    "payment_batch_interval_ms": 1000,
+    "payment_batch_size": 1000,
+    "payment_pack_size": 100,
+    "wallet_max_in_flight": 200,
+}
+
 #: Every one accepts its payments as fast as it can and waits for the last to complete.
 PROFILES: tuple[Profile, ...] = (
     Profile(
@@ -43,23 +50,13 @@ PROFILES: tuple[Profile, ...] = (
         name="packed",
         about="packs of 100",
         payments=20_000,
-        settings={
-            "payment_batch_interval_ms": 1000,
-            "payment_batch_size": 1000,
-            "payment_pack_size": 100,
-            "wallet_max_in_flight": 200,
-        },
+        settings=PACKED,
     ),
     Profile(
         name="packed_50",
         about="packs of 50",
         payments=20_000,
-        settings={
-            "payment_batch_interval_ms": 1000,
-            "payment_batch_size": 1000,
-            "payment_pack_size": 50,
-            "wallet_max_in_flight": 400,
-        },
+        settings={**PACKED, "payment_pack_size": 50, "wallet_max_in_flight": 400},
     ),
     Profile(
         name="two_workers",
@@ -67,11 +64,6 @@ PROFILES: tuple[Profile, ...] = (
         payments=20_000,
         wallets=2,
         workers=2,
-        settings={
-            "payment_batch_interval_ms": 1000,
-            "payment_batch_size": 1000,
-            "payment_pack_size": 100,
-            "wallet_max_in_flight": 200,
-        },
+        settings=PACKED,
     ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 
 from onsettle.local.bench.floor import floor
 from onsettle.local.bench.ground import Ground
+from onsettle.local.bench.growth import growth
+from onsettle.local.bench.latency import at_load, idle
 from onsettle.local.bench.load import LoadRefused
 from onsettle.local.bench.machine import environment
 from onsettle.local.bench.others import GUIDE, PEERS, NotInstalled, OtherFailed, compare
@@ -20,7 +22,10 @@ Say = Callable[[str], None]
 FLOORS = {"single": 1, "packed": 100}
 BLOCK_TIMES = {"instant_blocks": 0, "two_second_blocks": 2}
 #: What `--profiles` may name: the profiles, and the parts that are measured otherwise.
-PARTS = (*(profile.name for profile in PROFILES), "guide", "floor", "peers")
+PARTS = (
+    *(profile.name for profile in PROFILES),
+    *("guide", "floor", "peers", "idle", "load", "growth"),
+)
 _FAILURES = (LoadRefused, NotInstalled, OtherFailed, Stalled, WorkerFailed, TimeoutError)
 
 
@@ -60,6 +65,18 @@ class Run:
                     await self._floor(ground)
                 case "peers":
                     await self._peers(ground)
+                case "idle":
+                    self._say("idle engine: one payment at a time ...")
+                    self.result["idle"] = await idle(ground, payments=self._count(50, 10))
+                case "load":
+                    self._say("latency at load ...")
+                    seconds = 3 if self._quick else 10
+                    self.result["load"] = await at_load(ground, seconds=seconds)
+                case "growth":
+                    self._say("growth: finished rows behind, queued rows ahead ...")
+                    grown = next(p for p in PROFILES if p.name == "packed")
+                    grown = dataclasses.replace(grown, payments=self._count(10_000))
+                    self.result["growth"] = await growth(ground, grown, quick=self._quick)
                 case "guide":
                     self._say(f"guide: {GUIDE.about} ...")
                     count = self._count(300)
@@ -99,7 +116,7 @@ class Run:
                 found[blocks] = await compare(ground, peer, payments=count, block_time=seconds)
                 self._say(f"  {found[blocks]['payments_per_second']} payments/s")
 
-    def _count(self, usual: int) -> int:
+    def _count(self, usual: int, least: int = 100) -> int:
         if self._payments is not None:
             return self._payments
-        return max(100, usual // 10) if self._quick else usual
+        return max(least, usual // 10) if self._quick else usual

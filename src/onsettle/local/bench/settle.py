@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from onsettle.local.bench.plan import Profile
 from onsettle.local.bench.usage import usage
 from onsettle.local.bench.workers import Workers
 from onsettle.runtime import Engine
+from onsettle.store.database import Database
 
 # Without any progress for so long, the run is over.
 _STALLED_S = 120.0
@@ -30,8 +33,18 @@ class Stalled(Exception):
     """Nothing moved for two minutes; the text says where it stood."""
 
 
-async def measure(ground: Ground, profile: Profile) -> dict[str, Any]:
-    """Run one profile from an empty database and return its settings and figures."""
+async def measure(
+    ground: Ground,
+    profile: Profile,
+    *,
+    prepare: Callable[[Database, int], Awaitable[None]] | None = None,
+    queued: bool = False,
+) -> dict[str, Any]:
+    """Run one profile on a database of its own and return its settings and figures.
+
+    `prepare` fills the database of that chain before the clock starts; `queued` lets the engine
+    start only when everything has been accepted, and then counts from its first broadcast.
+    """
     await ground.block_time(profile.block_time)
     site = await ground.site(wallets=profile.wallets, payers=profile.payers, name=profile.name)
     engine = await Engine.open(load(site.environment, ground.folder), wait_s=30)
@@ -45,8 +58,14 @@ async def measure(ground: Ground, profile: Profile) -> dict[str, Any]:
             profile.payments,
             mint_token=network.config.mint_tokens[0].address if profile.mints else None,
         )
-        found = await _timed(ground, site, profile, engine, bodies)
-        found["gas_per_payment"] = await figures.gas_per_payment(engine.db, ground.rpc)
+        if prepare is not None:
+            await prepare(engine.db, network.chain_id)
+        since = await engine.db.pool.fetchval("select now()")
+        if queued:
+            await submit(engine.intake, bodies)
+            bodies = []
+        found = await _timed(ground, site, profile, engine, bodies, since)
+        found["gas_per_payment"] = await figures.gas_per_payment(engine.db, since, ground.rpc)
     finally:
         await engine.close()
     return {"about": profile.about, **conditions(profile), **found}
@@ -69,7 +88,12 @@ def _domain(network: Network) -> Any:
 
 
 async def _timed(
-    ground: Ground, site: Site, profile: Profile, engine: Engine, bodies: list[Body]
+    ground: Ground,
+    site: Site,
+    profile: Profile,
+    engine: Engine,
+    bodies: list[Body],
+    since: datetime,
 ) -> dict[str, Any]:
     async with Workers(site, profile.workers, Path(ground.folder)) as workers:
         await workers.ready(engine.db)
@@ -79,10 +103,11 @@ async def _timed(
             await _finished(engine, workers, profile)
             spent = (await usage(ground, site.dsn)).since(before)
             counters = await workers.counters()
-            found = await figures.timings(engine.db, heads.seen)
+            found = await figures.timings(engine.db, since, heads.seen, from_sent=not bodies)
     peak = {"peak_memory_mb": counters["peak_memory_mb"]}
     increase = {name: counters[name] - counted[name] for name in counters} | peak
-    found["accepted_per_second"] = round(len(bodies) / accepting, 1)
+    if bodies:
+        found["accepted_per_second"] = round(len(bodies) / accepting, 1)
     return {**found, **figures.costs(spent, increase, profile.payments)}
 
 
