@@ -4,7 +4,7 @@ import click
 
 from onsettle.cli.running import run
 from onsettle.cli.session import configured
-from onsettle.cli.stopping import stop_event
+from onsettle.cli.stopping import stop_event, unless_stopped
 from onsettle.cli.worker import checked_config
 
 
@@ -26,7 +26,9 @@ async def _serve() -> None:
     stopped = stop_event()
     with bind(config.host, config.port) as listener:
         async with configured(config) as whole:
-            engine = await Engine.open(whole)
+            engine = await unless_stopped(stopped, Engine.open(whole))
+            if engine is None:
+                return
             try:
                 await engine.start()
                 server = Server(
@@ -34,7 +36,7 @@ async def _serve() -> None:
                         create_app(engine),
                         log_config=None,
                         access_log=False,
-                        timeout_graceful_shutdown=10,
+                        timeout_graceful_shutdown=5,
                     )
                 )
                 click.echo(f"Listening on http://{config.host}:{config.port}", err=True)
@@ -43,8 +45,8 @@ async def _serve() -> None:
                 await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 server.should_exit = True
-                await serving
-                await engine.stop()
+                # Both at once: what is accepted meanwhile is committed, and sent by another worker.
+                await asyncio.gather(serving, engine.stop())
             finally:
                 await engine.close()
     if not stopped.is_set():

@@ -4,7 +4,7 @@ import click
 
 from onsettle.cli.running import run
 from onsettle.cli.session import configured
-from onsettle.cli.stopping import stop_event
+from onsettle.cli.stopping import stop_event, unless_stopped
 from onsettle.config import Config, load
 
 
@@ -35,7 +35,9 @@ async def _work() -> None:
 
     stopped = stop_event()
     async with configured(config) as whole:
-        engine = await Engine.open(whole)
+        engine = await unless_stopped(stopped, Engine.open(whole))
+        if engine is None:
+            return
         try:
             await engine.start()
             await stopped.wait()

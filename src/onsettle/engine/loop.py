@@ -32,7 +32,7 @@ class Loop(ABC):
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self.name)
 
-    async def stop(self, timeout_s: float = 8.0) -> None:
+    async def stop(self, timeout_s: float = 5.0) -> None:
         """Finish the tick under way, bounded, and leave."""
         self._stopping = True
         self.wake.set()
@@ -41,7 +41,7 @@ class Loop(ABC):
             for task in pending:
                 task.cancel()
         try:
-            await asyncio.wait_for(self.leave(), 2)
+            await asyncio.wait_for(self.leave(), 1)
         except (*UNAVAILABLE, RpcError, RpcUnavailable) as error:
             log.warning("lease_not_given_back", loop=self.name, error=str(error))
 

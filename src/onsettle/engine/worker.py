@@ -1,5 +1,6 @@
 """A worker: all loops of one process, and the fair sharing of wallets between workers."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -103,10 +104,10 @@ class Worker(Loop):
                 place = sorted(holders).index(self.id)
                 self._feeds[chain_id].share = Share(index=place, workers=len(holders))
 
-    async def stop(self, timeout_s: float = 8.0) -> None:
-        await super().stop(timeout_s)
-        for loop in self._loops:
-            await loop.stop(timeout_s)
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Everything at once, so that one node that does not answer costs its time only once."""
+        await super().stop(2.0)
+        await asyncio.gather(*(loop.stop(timeout_s) for loop in self._loops))
 
     async def leave(self) -> None:
         await self._db.execute("worker_gone", self.id)

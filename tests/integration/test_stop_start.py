@@ -1,0 +1,120 @@
+"""Stopping, starting and replacing workers, as real processes and with payments in flight."""
+
+import asyncio
+from functools import partial
+from uuid import UUID
+
+from onsettle.runtime import Engine
+from tests.harness.books import accepted, quick, transactions
+from tests.harness.commands import start
+from tests.harness.proxy import FaultProxy
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually
+
+# The promise is ten seconds; a busy test machine gets some more.
+_LEAVES_S = 20
+
+
+async def ended(worker: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and a clean end."""
+    worker.terminate()
+    _, err = await asyncio.wait_for(worker.communicate(), _LEAVES_S)
+    assert worker.returncode == 0, err.decode()[-2000:]
+
+
+async def holders(engine: Engine) -> set[str]:
+    """Who holds a wallet or follows the chain."""
+    rows = await engine.db.pool.fetch(
+        "select lease_holder from wallets where lease_holder is not null"
+        " union select lease_holder from networks where lease_holder is not null"
+    )
+    return {row["lease_holder"] for row in rows}
+
+
+async def unoffered(engine: Engine) -> int:
+    """Signed versions that no node was ever asked to take."""
+    return int(await engine.db.pool.fetchval("select count(*) from attempts where tries = 0"))
+
+
+async def test_sigterm_finishes_what_is_signed_and_gives_everything_back(stack: Stack) -> None:
+    """Whatever a worker signed is with a node when it leaves, its leases are free at once, and the
+    next worker goes on where it stopped."""
+    async with stack.engine(start=False) as engine:
+        await quick(stack, engine, payment_batch_size=5)
+        payers = await stack.payers(30)
+        await stack.hold_blocks()
+        worker = await start(stack.process_environment(), "worker")
+        ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
+
+        async def begun() -> bool:
+            return bool(await transactions(engine))
+
+        await eventually(begun)
+        await ended(worker)
+        assert await unoffered(engine) == 0
+        assert await holders(engine) == set()
+        assert await engine.db.fetch("workers_live") == []
+        again = await start(stack.process_environment(), "worker")
+        await stack.release_blocks()
+        await stack.all_are(engine, ids, "completed")
+        await stack.all_minted(engine, len(ids))
+        await ended(again)
+        assert await stack.nonce(stack.wallets[0]) == len(ids)
+        await stack.verified(engine)
+
+
+async def test_sigterm_is_obeyed_while_the_node_does_not_answer(stack: Stack) -> None:
+    """A worker whose node hangs leaves all the same, in time, whether it has started or not."""
+    async with FaultProxy(stack.rpc_url) as proxy:
+        env = stack.process_environment(rpc_urls=proxy.url)
+        async with stack.engine(start=False) as engine:
+            worker = await start(env, "worker")
+
+            async def working() -> bool:
+                return bool(await holders(engine))
+
+            await eventually(working)
+            proxy.script("timeout")
+            asked = proxy.seen["eth_chainId"]
+            starting = await start(env, "worker")
+
+            async def asking() -> bool:
+                return proxy.seen["eth_chainId"] > asked
+
+            await eventually(asking)
+            await asyncio.gather(ended(worker), ended(starting))
+
+
+async def test_a_rolling_restart_of_two_workers_loses_nothing(two_wallets: Stack) -> None:
+    """Workers are replaced one after the other while payments keep coming: each is charged once,
+    minted once, and no nonce is wasted."""
+    stack = two_wallets
+    env = stack.process_environment()
+    async with stack.engine(start=False) as engine:
+        await quick(stack, engine)
+        payers = await stack.payers(40)
+        workers = [await start(env, "worker"), await start(env, "worker")]
+        ids: list[UUID] = []
+        try:
+            for at in range(4):
+                batch = [stack.body(engine, payer) for payer in payers[10 * at : 10 * at + 10]]
+                ids += await accepted(engine, batch)
+
+                await eventually(partial(picked, stack, engine, list(ids), len(ids) - 5))
+                if at in (1, 2):
+                    await ended(workers.pop(0))
+                    workers.append(await start(env, "worker"))
+            await stack.all_are(engine, ids, "completed")
+            await stack.all_minted(engine, len(ids))
+        finally:
+            for worker in workers:
+                await ended(worker)
+        assert await stack.token_balance(PAYEE) == len(ids) * PRICE
+        nonces = [await stack.nonce(wallet) for wallet in stack.wallets]
+        assert sum(nonces) == len(ids)
+        await stack.verified(engine)
+
+
+async def picked(stack: Stack, engine: Engine, ids: list[UUID], count: int) -> bool:
+    """Whether so many of these payments are on their way."""
+    found = await stack.statuses(engine, ids)
+    return len(found) - found.count("pending") >= count
