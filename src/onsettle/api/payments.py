@@ -57,8 +57,11 @@ def payments(engine: Engine) -> APIRouter:
     ) -> Json:
         need_key(request, config)
         before, last = (None, None) if cursor is None else _opened(cursor)
-        rows = await engine.db.fetch(
-            "payments_list", status, _payer(payer), before, last, limit + 1
+        asked = (status, before, last, limit + 1)
+        rows = (
+            await engine.db.fetch("payments_list", *asked)
+            if payer is None
+            else await engine.db.fetch("payments_of_payer", *asked, _payer(payer))
         )
         page = rows[:limit]
         following = _closed(page[-1]) if len(rows) > limit else None

@@ -10,18 +10,35 @@ alter table mint_queue add constraint mint_queue_status_check check (
     status in ('pending', 'processing', 'completed', 'failed')
 ) not valid;
 
--- Rows that are ours (chain known) hold addresses and nonces in one form only.
-alter table payment_queue add constraint payment_queue_canonical check (
-    chain_id is null or duplicate_of is not null or (
-        payer ~ '^0x[0-9a-f]{40}$'
-        and payment_token_address ~ '^0x[0-9a-f]{40}$'
-        and pay_to is not null and pay_to ~ '^0x[0-9a-f]{40}$'
-        and authorization_nonce is not null and authorization_nonce ~ '^0x[0-9a-f]{64}$'
-        and (token_address is null or token_address ~ '^0x[0-9a-f]{40}$')
-        and valid_after is not null and valid_before is not null
-        and quantity >= 1
-    )
-) not valid;
+-- Rows that are ours (chain known) hold addresses and nonces in one form only. Checked when these
+-- columns are written: a table check would run for every change of a status too.
+create function is_hex(value text, length integer) returns boolean
+language sql immutable parallel safe
+return length($1) = $2 and left($1, 2) = '0x' and ltrim(substr($1, 3), '0123456789abcdef') = '';
+
+create function payment_queue_not_canonical() returns trigger language plpgsql as $$
+begin
+    raise exception 'payment %: addresses and nonces are stored in lower-case hex, with a window'
+        ' and a quantity', new.id
+        using errcode = 'check_violation', constraint = 'payment_queue_canonical';
+end $$;
+create trigger payment_queue_canonical before insert or update of chain_id, payer,
+    payment_token_address, pay_to, authorization_nonce, token_address, valid_after, valid_before,
+    quantity, duplicate_of on payment_queue
+    for each row when (new.chain_id is not null and new.duplicate_of is null and not coalesce(
+        is_hex(new.payer, 42)
+        and is_hex(new.payment_token_address, 42)
+        and is_hex(new.pay_to, 42)
+        and is_hex(new.authorization_nonce, 66)
+        and (new.token_address is null or is_hex(new.token_address, 42))
+        and new.valid_after is not null and new.valid_before is not null
+        and new.quantity >= 1, false))
+    execute function payment_queue_not_canonical();
+
+-- One short key for (chain, asset, payer, nonce): every change of a row writes its index again.
+create function payment_identity(bigint, text, text, text) returns uuid
+language sql immutable parallel safe
+return md5($1::text || ':' || $2 || ':' || $3 || ':' || $4)::uuid;
 
 create table payment_transitions (
     from_status text not null,
@@ -59,7 +76,9 @@ begin
     return null;
 end $$;
 
-create function payment_queue_updated() returns trigger language plpgsql as $$
+-- Its plans are kept from a call with few rows to one with thousands: never join them in a loop.
+create function payment_queue_updated() returns trigger language plpgsql
+set enable_nestloop = off as $$
 declare
     bad record;
 begin

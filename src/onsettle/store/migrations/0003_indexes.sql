@@ -2,15 +2,12 @@
 -- Built without holding writers up. Hot queries see unfinished rows only.
 
 create unique index concurrently if not exists payment_queue_identity
-    on payment_queue (chain_id, payment_token_address, payer, authorization_nonce)
+    on payment_queue (
+        payment_identity(chain_id, payment_token_address, payer, authorization_nonce))
     where chain_id is not null and duplicate_of is null;
 
 create index concurrently if not exists payment_queue_pending
     on payment_queue (chain_id, created_at)
-    where status = 'pending';
-
-create index concurrently if not exists payment_queue_pending_deadline
-    on payment_queue (chain_id, valid_before)
     where status = 'pending';
 
 create index concurrently if not exists payment_queue_unfinished_payer
@@ -19,7 +16,7 @@ create index concurrently if not exists payment_queue_unfinished_payer
 
 create index concurrently if not exists payment_queue_open_deadline
     on payment_queue (chain_id, valid_before)
-    where not final and status <> 'completed';
+    where not final and block_number is null;
 
 create index concurrently if not exists payment_queue_landed
     on payment_queue (chain_id, block_number)
@@ -37,11 +34,9 @@ create index concurrently if not exists payment_queue_processing
     on payment_queue (chain_id, created_at)
     where status = 'processing';
 
-create index concurrently if not exists payment_queue_created
-    on payment_queue (created_at, id);
-
 create index concurrently if not exists payment_queue_payer
-    on payment_queue (payer, created_at);
+    on payment_queue (payer, created_at)
+    where status in ('completed', 'failed', 'confirmation_failed');
 
 create index concurrently if not exists mint_queue_pending
     on mint_queue (chain_id, created_at)
@@ -71,6 +66,9 @@ create index concurrently if not exists attempts_transaction
 
 create index concurrently if not exists payment_events_payment
     on payment_events (payment_id, id);
+
+create index concurrently if not exists payment_events_at
+    on payment_events (at);
 
 create index concurrently if not exists outbox_due
     on outbox (next_try_at)

@@ -3,6 +3,7 @@
     valid_before, "authorization" ->> 'signature' as signature, alone, rounds, created_at
 from payment_queue
 where chain_id = $1 and status = 'pending' and valid_before < $2
+    and not final and block_number is null
     and (hold_until is null or hold_until <= now()) and not needs_lookup
     and duplicate_of is null and payment_token_address <> all($4::text[])
 order by valid_before limit $3)

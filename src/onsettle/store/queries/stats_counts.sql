@@ -6,5 +6,5 @@ select 'processing', count(*), min(created_at) from payment_queue where status =
 union all
 select 'sent', count(*), min(processed_at) from payment_queue where status = 'sent'
 union all
-select status, count(*), min(coalesce(completed_at, processed_at)) from payment_queue
+select status, count(*), min(created_at) from payment_queue
 where status in ('completed', 'failed', 'confirmation_failed') group by status

@@ -1,6 +1,6 @@
+-- Events of the last minute; each names what happened to one payment.
 select
-    (select count(*) from payment_queue where created_at > now() - interval '1 minute') as submitted,
-    (select count(*) from payment_queue where status = 'completed'
-        and coalesce(completed_at, processed_at) > now() - interval '1 minute') as completed,
-    (select count(*) from payment_queue where status in ('failed', 'confirmation_failed')
-        and coalesce(completed_at, processed_at) > now() - interval '1 minute') as failed
+    count(*) filter (where from_status is null) as submitted,
+    count(*) filter (where to_status = 'completed') as completed,
+    count(*) filter (where to_status in ('failed', 'confirmation_failed')) as failed
+from payment_events where at > now() - interval '1 minute'
