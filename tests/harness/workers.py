@@ -24,16 +24,19 @@ class WorkerProcess:
         """What it has written so far."""
         return self._log.read_text("utf-8", "replace")
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it has stopped itself at its point."""
+        assert self._process.returncode is None, self.said
+        return _state(self._process.pid) == "T"
+
     async def died(self) -> None:
         """Wait until it has killed itself at its point."""
         assert await asyncio.wait_for(self._process.wait(), 30) == -signal.SIGKILL, self.said
 
     async def froze(self) -> None:
-        """Wait until it has stopped itself at its point."""
-
         async def stopped() -> bool:
-            assert self._process.returncode is None, self.said
-            return _state(self._process.pid) == "T"
+            return self.frozen
 
         await eventually(stopped, within_s=30)
 

@@ -1,0 +1,136 @@
+"""Two workers, one of them frozen for longer than its leases, in every phase of sending."""
+
+import pytest
+
+from onsettle.runtime import Engine
+from tests.harness.books import accepted, attempts, mints, running, transactions
+from tests.harness.moves import base_fee, mining
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually
+from tests.harness.workers import end_leases, worker
+
+
+async def _seen_again(engine: Engine) -> None:
+    """Wait until a worker that was taken for dead has worked on."""
+
+    async def there() -> bool:
+        rows = await engine.db.pool.fetch(
+            "select 1 from workers where seen_at > now() - interval '5 seconds'"
+        )
+        return len(rows) > 1
+
+    await eventually(there)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        # Simulated, and about to open the signing commit.
+        "wallet_purse:after",
+        # Inside the signing commit: it holds the rows of the wallet and of its payments.
+        "outgoing.Outgoing._fenced:before",
+        # Signed and stored; no node has the bytes.
+        "broadcast:before",
+        # A node has the bytes, and nobody has written that down.
+        "broadcast:after",
+    ],
+)
+async def test_a_frozen_worker_neither_holds_nor_doubles_its_payments(
+    held: Stack, point: str
+) -> None:
+    """Frozen past its lease while sending: another worker takes over and settles all; woken up, the
+    old one is refused and nothing is sent twice."""
+    async with running(held, start=False) as engine:
+        payers = await held.payers(4)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        async with worker(held, f"stop:{point}") as old:
+            await old.froze()
+            await end_leases(held)
+            await engine.start()
+            async with mining(held):
+                await held.all_are(engine, ids, "completed")
+                old.thaw()
+                await held.all_minted(engine, 4)
+                await _seen_again(engine)
+        assert len(await mints(engine)) == 4
+        nonces = [row["nonce"] for row in await transactions(engine)]
+        assert nonces == list(range(4))
+        assert await held.nonce(held.wallets[0]) == 4
+        assert await held.token_balance(PAYEE) == 4 * PRICE
+        await held.verified(engine)
+
+
+async def test_a_worker_frozen_between_two_broadcasts_is_replaced(held: Stack) -> None:
+    """Frozen with one batch in the pool and the next one stored: the other worker sends the
+    second one's bytes, and both land once."""
+    async with running(held, start=False, payment_batch_size=2) as engine:
+        payers = await held.payers(4)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        async with worker(held, "stop:broadcast:before#2") as old:
+            await old.froze()
+            assert sorted(await held.statuses(engine, ids)) == ["processing"] * 2 + ["sent"] * 2
+            stored = await transactions(engine)
+            await end_leases(held)
+            await engine.start()
+            async with mining(held):
+                await held.all_are(engine, ids, "completed")
+                old.thaw()
+                await _seen_again(engine)
+                await held.all_minted(engine, 4)
+        assert [row["id"] for row in await transactions(engine)] == [row["id"] for row in stored]
+        assert await held.token_balance(PAYEE) == 4 * PRICE
+        await held.verified(engine)
+
+
+async def test_a_worker_frozen_while_bumping_is_replaced(held: Stack) -> None:
+    """Frozen inside the commit of a fee bump: the other worker bumps by itself, one of the
+    attempts mines, and the payment runs once."""
+    async with running(held, start=False, fee_bump_after_ms=300) as engine:
+        [payer] = await held.payers(1)
+        ids = await accepted(engine, [held.body(engine, payer)])
+        async with worker(held, "stop:outgoing.Outgoing._fenced:before#2") as old:
+            await held.all_are(engine, ids, "sent")
+
+            async def frozen_while_dear() -> bool:
+                await base_fee(held, 20)
+                await held.mine()
+                return old.frozen
+
+            await eventually(frozen_while_dear, every_s=0.2)
+            [ours] = await transactions(engine)
+            assert len(await attempts(engine, ours["id"])) == 1
+            await end_leases(held)
+            await engine.start()
+
+            async def done() -> bool:
+                await base_fee(held, 20)
+                await held.mine()
+                return await held.statuses(engine, ids) == ["completed"]
+
+            await eventually(done, every_s=0.2)
+            old.thaw()
+            async with mining(held):
+                await _seen_again(engine)
+                await held.all_minted(engine, 1)
+        assert len(await attempts(engine, ours["id"])) > 1
+        assert len(await transactions(engine)) == 1
+        assert await held.token_balance(PAYEE) == PRICE
+        await held.verified(engine)
+
+
+async def test_a_lease_ends_by_the_clock_alone(held: Stack) -> None:
+    """Nobody helps: a frozen worker's wallet is taken over when its lease has run out, and its
+    own clock tells the woken one that it holds nothing any more."""
+    async with running(held, start=False) as engine:
+        payers = await held.payers(2)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        async with worker(held, "stop:wallet_purse:after") as old:
+            await old.froze()
+            await engine.start()
+            async with mining(held):
+                await held.all_are(engine, ids, "completed")
+                old.thaw()
+                await _seen_again(engine)
+                await held.all_minted(engine, 2)
+        assert len(await transactions(engine)) == 2
+        assert await held.token_balance(PAYEE) == 2 * PRICE
+        await held.verified(engine)
