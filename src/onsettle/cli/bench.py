@@ -13,13 +13,19 @@ from onsettle.cli.session import json_option, plain, print_json
 @click.option("--quick", is_flag=True, help="A tenth of the payments: a look, not a measurement.")
 @click.option("--profiles", default="", help="Only these profiles and parts, comma-separated.")
 @click.option("--payments", type=click.IntRange(min=1), help="So many in each part.")
+@click.option("--statements", is_flag=True, help="Add what each query of the database took.")
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write the result into this folder too.",
 )
 def command(
-    as_json: bool, quick: bool, profiles: str, payments: int | None, save: Path | None
+    as_json: bool,
+    quick: bool,
+    profiles: str,
+    payments: int | None,
+    statements: bool,
+    save: Path | None,
 ) -> None:
     """Measure throughput, latency and cost on this machine, against a local chain."""
     from onsettle.local.bench.run import PARTS, Run
@@ -29,8 +35,15 @@ def command(
     if unknown := sorted(set(names) - set(PARTS)):
         raise click.BadParameter(f"{', '.join(unknown)}: there are {', '.join(PARTS)}")
     set_up("console", level=logging.ERROR)
-    run = Run(names, payments=payments, quick=quick, say=lambda line: click.echo(line, err=True))
-    result = asyncio.run(run.all())
+    bench = Run(
+        names,
+        payments=payments,
+        quick=quick,
+        statements=statements,
+        say=lambda line: click.echo(line, err=True),
+    )
+    asyncio.run(bench.all())
+    result = bench.result
     if save is not None:
         _save(result, save)
     if as_json:

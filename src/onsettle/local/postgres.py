@@ -74,6 +74,10 @@ class EmbeddedPostgres:
         """The server's process; None when it does not run."""
         return int(self._lock_file()[0]) if self._place and self._running() else None
 
+    @property
+    def log_dir(self) -> Path:
+        return self._here.cluster / "log"
+
     async def start(self) -> str:
         """The DSN of a server that answers. Raises PostgresFailed or MissingProgramError."""
         self._data_dir.mkdir(parents=True, exist_ok=True)

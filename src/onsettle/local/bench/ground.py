@@ -39,16 +39,15 @@ class Site:
 class Ground:
     """Durable PostgreSQL and anvil on loopback, in a folder that the caller removes."""
 
-    def __init__(self, folder: Path, *, database_url: str | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._database_url = database_url
-        self._postgres = None if database_url else EmbeddedPostgres(folder)
+        self.postgres = EmbeddedPostgres(folder)
+        self._database_url: str | None = None
         self.chain = LocalChain(folder, block_time=1, gas_limit=GAS_LIMIT, save_every_s=None)
         self.rpc = Pool([self.chain.rpc_url], probe_interval_s=0)
 
     async def __aenter__(self) -> "Ground":
-        if self._postgres is not None:
-            self._database_url = await self._postgres.start()
+        self._database_url = await self.postgres.start()
         await self.chain.start()
         await self.rpc.start()
         return self
@@ -56,12 +55,7 @@ class Ground:
     async def __aexit__(self, *_: object) -> None:
         await self.rpc.close()
         await self.chain.stop()
-        if self._postgres is not None:
-            await self._postgres.stop()
-
-    @property
-    def database_pid(self) -> int | None:
-        return None if self._postgres is None else self._postgres.pid
+        await self.postgres.stop()
 
     async def block_time(self, seconds: int) -> None:
         """From now on a block every so many seconds; 0: one for every transaction, at once."""

@@ -9,6 +9,7 @@ from typing import Any
 from onsettle.local.bench.floor import floor
 from onsettle.local.bench.ground import Ground
 from onsettle.local.bench.growth import growth
+from onsettle.local.bench.intake import measure_intake
 from onsettle.local.bench.latency import at_load, idle
 from onsettle.local.bench.load import LoadRefused
 from onsettle.local.bench.machine import environment
@@ -24,7 +25,7 @@ BLOCK_TIMES = {"instant_blocks": 0, "two_second_blocks": 2}
 #: What `--profiles` may name: the profiles, and the parts that are measured otherwise.
 PARTS = (
     *(profile.name for profile in PROFILES),
-    *("guide", "floor", "peers", "idle", "load", "growth"),
+    *("guide", "floor", "peers", "idle", "load", "intake", "growth"),
 )
 _FAILURES = (LoadRefused, NotInstalled, OtherFailed, Stalled, WorkerFailed, TimeoutError)
 
@@ -33,9 +34,16 @@ class Run:
     """Measures part after part on one ground; a part that fails does not take the rest along."""
 
     def __init__(
-        self, names: Sequence[str], *, payments: int | None, quick: bool, say: Say
+        self,
+        names: Sequence[str],
+        *,
+        payments: int | None,
+        quick: bool,
+        say: Say,
+        statements: bool = False,
     ) -> None:
         self._names = names
+        self._statements = statements
         self._payments = payments
         self._quick = quick
         self._say = say
@@ -47,8 +55,8 @@ class Run:
             "failures": {},
         }
 
-    async def all(self) -> dict[str, Any]:
-        """The whole result as one JSON object."""
+    async def all(self) -> None:
+        """Fill `result`, which is one JSON object."""
         with tempfile.TemporaryDirectory(prefix="onsettle-bench-") as folder:
             async with Ground(Path(folder)) as ground:
                 for name in PARTS:
@@ -56,7 +64,6 @@ class Run:
                         await self._part(ground, name)
         self.result["ratios"] = ratios(self.result)
         self.result["targets"] = list(judged(self.result))
-        return self.result
 
     async def _part(self, ground: Ground, name: str) -> None:
         try:
@@ -72,6 +79,11 @@ class Run:
                     self._say("latency at load ...")
                     seconds = 3 if self._quick else 10
                     self.result["load"] = await at_load(ground, seconds=seconds)
+                case "intake":
+                    self._say("intake over HTTP, on one core ...")
+                    self.result["intake"] = await measure_intake(
+                        ground, singles=self._count(5000), batched=self._count(20_000, 1000)
+                    )
                 case "growth":
                     self._say("growth: finished rows behind, queued rows ahead ...")
                     grown = next(p for p in PROFILES if p.name == "packed")
@@ -92,7 +104,7 @@ class Run:
     async def _profile(self, ground: Ground, profile: Profile) -> None:
         profile = dataclasses.replace(profile, payments=self._count(profile.payments))
         self._say(f"{profile.name}: {profile.payments} payments ({profile.about}) ...")
-        found = await measure(ground, profile)
+        found = await measure(ground, profile, statements=self._statements)
         self.result["profiles"][profile.name] = found
         self._say(
             f"  {found['payments_per_second']} payments/s,"

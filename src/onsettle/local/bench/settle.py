@@ -10,6 +10,7 @@ from typing import Any
 from onsettle.config import load
 from onsettle.engine.network import Network
 from onsettle.local.bench import figures
+from onsettle.local.bench import statements as statement_log
 from onsettle.local.bench.ground import Ground, Site
 from onsettle.local.bench.heads import Heads
 from onsettle.local.bench.load import Body, sign, submit
@@ -20,9 +21,14 @@ from onsettle.runtime import Engine
 from onsettle.store.database import Database
 
 # Without any progress for so long, the run is over.
-_STALLED_S = 120.0
+_STALLED_S = 60.0
 _POLL_S = 0.25
 _OPEN = """
+select exists (select from payment_queue where status in ('pending', 'processing', 'sent'))
+    or exists (select from mint_queue where status in ('pending', 'processing'))
+"""
+# Counting is not free: it is done when something may be wrong.
+_COUNTS = """
 select (select count(*) from payment_queue where status in ('pending', 'processing', 'sent'))
     as payments,
     (select count(*) from mint_queue where status in ('pending', 'processing')) as mints
@@ -30,7 +36,7 @@ select (select count(*) from payment_queue where status in ('pending', 'processi
 
 
 class Stalled(Exception):
-    """Nothing moved for two minutes; the text says where it stood."""
+    """Nothing moved for a minute; the text says where it stood."""
 
 
 async def measure(
@@ -39,14 +45,18 @@ async def measure(
     *,
     prepare: Callable[[Database, int], Awaitable[None]] | None = None,
     queued: bool = False,
+    statements: bool = False,
 ) -> dict[str, Any]:
     """Run one profile on a database of its own and return its settings and figures.
 
     `prepare` fills the database of that chain before the clock starts; `queued` lets the engine
     start only when everything has been accepted, and then counts from its first broadcast.
+    `statements` adds what each query of the database took.
     """
     await ground.block_time(profile.block_time)
     site = await ground.site(wallets=profile.wallets, payers=profile.payers, name=profile.name)
+    if statements:
+        await statement_log.log_all(site.dsn)
     engine = await Engine.open(load(site.environment, ground.folder), wait_s=30)
     try:
         for key, value in profile.settings.items():
@@ -65,6 +75,8 @@ async def measure(
             await submit(engine.intake, bodies)
             bodies = []
         found = await _timed(ground, site, profile, engine, bodies, since)
+        if statements:
+            found["statements"] = statement_log.read(ground.postgres.log_dir, profile.payments)
         found["gas_per_payment"] = await figures.gas_per_payment(engine.db, since, ground.rpc)
     finally:
         await engine.close()
@@ -113,16 +125,13 @@ async def _timed(
 
 async def _finished(engine: Engine, workers: Workers, profile: Profile) -> None:
     """Wait until no payment and no mint is open; raises Stalled."""
-    last, moved = (-1, -1), time.monotonic()
-    while True:
-        row = await engine.db.pool.fetchrow(_OPEN)
-        assert row is not None
-        now = (row["payments"], row["mints"])
-        if now == (0, 0):
-            return
+    last, counted_at = (-1, -1), time.monotonic()
+    while await engine.db.pool.fetchval(_OPEN):
         workers.check()
-        if now != last:
-            last, moved = now, time.monotonic()
-        if time.monotonic() - moved > _STALLED_S:
-            raise Stalled(f"{profile.name}: {now[0]} payments and {now[1]} mints are still open")
+        if time.monotonic() - counted_at > _STALLED_S:
+            row = await engine.db.pool.fetchrow(_COUNTS)
+            now = (row["payments"], row["mints"]) if row else (-1, -1)
+            if now == last:
+                raise Stalled(f"{profile.name}: {now[0]} payments and {now[1]} mints do not move")
+            last, counted_at = now, time.monotonic()
         await asyncio.sleep(_POLL_S)

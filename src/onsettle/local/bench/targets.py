@@ -124,12 +124,12 @@ TARGETS = (
     ),
     Target(
         name="POST /v1/payments on one core, payments/s",
-        find=at("intake", "single_per_second"),
+        find=at("intake", "payments_per_second"),
         least=700,
     ),
     Target(
         name="POST /v1/payments/batch on one core, payments/s",
-        find=at("intake", "batch_per_second"),
+        find=at("intake", "batch_payments_per_second"),
         least=3000,
     ),
     Target(

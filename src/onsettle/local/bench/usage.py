@@ -44,7 +44,7 @@ async def usage(ground: Ground, dsn: str) -> Usage:
     commits, wal = (row["xact_commit"], row["wal"]) if row else (0, 0)
     return Usage(
         at=time.time(),
-        database_cpu=_tree_cpu(ground.database_pid),
+        database_cpu=_tree_cpu(ground.postgres.pid),
         node_cpu=_tree_cpu(ground.chain.pid),
         load_cpu=time.process_time(),
         commits=commits,

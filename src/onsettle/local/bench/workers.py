@@ -13,6 +13,10 @@ from onsettle.local.bench.ground import Site
 from onsettle.store.database import Database
 
 _PATIENCE_S = 60.0
+_WORKER = (
+    "from onsettle.local.bench.process import watch; watch();"
+    "from onsettle.cli import main; main(['worker'])"
+)
 
 
 class WorkerFailed(Exception):
@@ -35,8 +39,8 @@ class Workers:
             with log.open("wb") as errors:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
-                    "-m",
-                    "onsettle.local.bench.process",
+                    "-c",
+                    _WORKER,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
                     env=dict(self._site.environment),
