@@ -119,8 +119,7 @@ async def test_a_pack_that_a_reorg_takes_back_is_mined_again(held: Stack) -> Non
 
 async def test_a_bumped_pack_carries_the_same_payments(held: Stack) -> None:
     """When the base fee rises tenfold the pack is paid for again, with the same calls inside."""
-    settings = {"payment_pack_size": 10, "fee_bump_after_ms": 300}
-    async with running(held, start=False, **settings) as engine:
+    async with running(held, start=False, payment_pack_size=10, fee_bump_after_ms=300) as engine:
         _, _, ids = await _packed(held, engine, 4)
         await held.all_are(engine, ids, "sent")
         [pack] = await transactions(engine)
