@@ -227,6 +227,25 @@ def _frozen(_random: Random, _amount: float | None) -> Fault:
     return Lag(None)
 
 
+def _range_limit(random: Random, amount: float | None) -> Fault:
+    """Logs of more than so many blocks at once are refused, as hosted providers do."""
+    widest = 1000 if amount is None else int(amount)
+    inner = _instead(lambda call: error(call, -32005, f"query exceeds max block range {widest}"))(
+        random, amount
+    )
+
+    def wide(call: Request) -> bool:
+        if call.get("method") != "eth_getLogs" or "blockHash" in call["params"][0]:
+            return False
+        first, last = (int(call["params"][0][name], 16) for name in ("fromBlock", "toBlock"))
+        return last - first + 1 > widest
+
+    async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
+        return await inner(calls, then=then, hit=lambda call: wide(call) and hit(call))
+
+    return fault
+
+
 _SEND = "eth_sendRawTransaction"
 
 FAULTS: dict[str, Made] = {
@@ -267,6 +286,7 @@ FAULTS: dict[str, Made] = {
         "eth_getTransactionReceipt", _changed(_missing("eth_getTransactionReceipt", None))
     ),
     "no_logs": _only("eth_getLogs", _changed(_missing("eth_getLogs", []))),
+    "range_limit": _range_limit,
     "old_receipts": _old_receipts,
     "old_nonce": _only(
         "eth_getTransactionCount", _changed(_missing("eth_getTransactionCount", "0x0"))
