@@ -265,3 +265,20 @@ async def test_root_s_server_runs_where_its_user_can_reach_everything(
     (folder / "far" / find_place(closed / "data").home.name).rename(closed / "data" / "postgres")
     with pytest.raises(PostgresFailed, match="chmod"):
         await EmbeddedPostgres(closed / "data").start()
+
+
+async def test_it_starts_under_the_event_loop_of_the_service(folder: Path) -> None:
+    """`serve` and `worker` run on uvloop, which starts processes in a way of its own."""
+    code = _USE_IT.replace("asyncio.run(main())", "import uvloop; uvloop.run(main())")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        told = await asyncio.wait_for(process.stdout.readline(), 60)
+        assert told.startswith(b"postgresql://")
+    finally:
+        process.terminate()
+        await process.wait()
+        async with running(folder):
+            pass  # the last user stops the server

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -255,25 +256,21 @@ class EmbeddedPostgres:
     async def _program(self, name: str, *args: str) -> tuple[int, str]:
         """Run one of PostgreSQL's programs: its exit code, and what it said."""
         account = self._here.account
-        process = await asyncio.create_subprocess_exec(
-            str(self._here.programs / name),
-            *args,
+        # Not by asyncio's own means: uvloop starts no process as another user.
+        ended = await asyncio.to_thread(
+            subprocess.run,
+            [str(self._here.programs / name), *args],
             cwd=self._here.home,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
             user=account.uid if account.switched else None,
             group=account.gid if account.switched else None,
             extra_groups=[] if account.switched else None,
             env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._here.home), "LC_ALL": "C"},
         )
-        try:
-            said, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return process.returncode or 0, said.decode(errors="replace").strip()
+        return ended.returncode, ended.stdout.decode(errors="replace").strip()
 
     async def _answers(self) -> bool:
         try:
