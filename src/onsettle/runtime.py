@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 
+import asyncpg
 import structlog
 from pydantic import SecretStr
 
@@ -18,11 +19,12 @@ from onsettle.engine.network import Network, NetworkRefused
 from onsettle.engine.settings import SettingsReader
 from onsettle.engine.worker import Worker
 from onsettle.store.database import UNAVAILABLE, Database
-from onsettle.store.migrate import migrate
+from onsettle.store.migrate import MigrationError, migrate
 
 log = structlog.get_logger()
 
 _RETRY_S = 1.0
+_DATABASE = "database"
 
 
 class Engine:
@@ -37,8 +39,10 @@ class Engine:
         self.intake = Intake(
             db, self.networks, self.settings, len(config.networks), self.worker.hint
         )
+        #: Whether the database has answered once, and has the tables of this version.
+        self.prepared = False
         self._problems: dict[str, str] = {}
-        self._pools: list[Pool] = []
+        self._pools = [Pool(section.config.rpc_urls) for section in config.networks]
         self._opening: list[asyncio.Task[None]] = []
         self._started = False
 
@@ -48,24 +52,67 @@ class Engine:
         return list(self._problems.values())
 
     @classmethod
-    async def open(cls, config: Config, *, wait_s: float = 0) -> "Engine":
+    async def open(cls, config: Config, *, wait_s: float | None = 0) -> "Engine":
         """Connect, migrate, and open the networks; those whose node is down are tried again.
 
-        Waits up to `wait_s` seconds for a database that is not up. Raises what the database says.
+        Waits up to `wait_s` seconds for a database that is not up, and raises what it says then.
+        None: does not wait and does not give up; what is missing is in `problems` meanwhile.
         """
         assert_native()
         if config.database_url is None:
             raise RuntimeError("DATABASE_URL is not set: `onsettle local` starts a database")
-        db = await _connect(config.database_url, wait_s)
-        engine = cls(config, db)
-        for section in config.networks:
-            pool = Pool(section.config.rpc_urls)
+        engine = cls(config, await Database.connect(config.database_url))
+        for pool in engine._pools:
             await pool.start()
-            engine._pools.append(pool)
-            if not await engine._open(section, pool):
-                task = asyncio.create_task(engine._keep_opening(section, pool))
-                engine._opening.append(task)
+        try:
+            await engine._prepare(config.database_url, wait_s)
+        except BaseException:
+            await engine.close()
+            raise
         return engine
+
+    async def _prepare(self, dsn: str, wait_s: float | None) -> None:
+        deadline = time.monotonic() + (wait_s or 0)
+        while True:
+            try:
+                await migrate(dsn)
+                break
+            except UNAVAILABLE as error:
+                self._report(_DATABASE, f"the database does not answer: {_reason(error)}")
+                if wait_s is None:
+                    self._opening.append(asyncio.create_task(self._keep_preparing(dsn)))
+                    return
+                if time.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
+        await self._open_all()
+
+    async def _keep_preparing(self, dsn: str) -> None:
+        """The database was down at the start: whatever it says now, it is asked again."""
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                await migrate(dsn)
+            except (MigrationError, asyncpg.PostgresError, *UNAVAILABLE) as error:
+                self._report(_DATABASE, f"the database does not answer: {_reason(error)}")
+            else:
+                log.info("database_ready")
+                return await self._open_all()
+
+    async def _open_all(self) -> None:
+        self._problems.pop(_DATABASE, None)
+        self.prepared = True
+        for section, pool in zip(self.config.networks, self._pools, strict=True):
+            if not await self._open(section, pool):
+                task = asyncio.create_task(self._keep_opening(section, pool))
+                self._opening.append(task)
+        if self._started:
+            self.worker.start()
+
+    def _report(self, subject: str, problem: str) -> None:
+        if self._problems.get(subject) != problem:
+            log.warning("not_ready", problem=problem)
+        self._problems[subject] = problem
 
     async def _open(self, section: NetworkSection, pool: Pool) -> bool:
         password = self.config.keystore_password
@@ -79,10 +126,7 @@ class Engine:
                 mint_signers=_signers(section.mint_keys, secret),
             )
         except (RpcError, RpcUnavailable, TokenError, NetworkRefused, *UNAVAILABLE) as error:
-            problem = f"{section.config.name}: {error}"
-            if self._problems.get(section.config.name) != problem:
-                log.warning("network_not_ready", problem=problem)
-            self._problems[section.config.name] = problem
+            self._report(section.config.name, f"{section.config.name}: {error}")
             return False
         self._problems.pop(section.config.name, None)
         self.networks[network.chain_id] = network
@@ -97,15 +141,16 @@ class Engine:
                 return
 
     async def start(self) -> None:
-        """Start settling."""
+        """Start settling, as soon as the database has answered."""
         self._started = True
-        self.worker.start()
+        if self.prepared:
+            self.worker.start()
 
     async def stop(self) -> None:
         """Finish what is signed, give leases back."""
-        if self._started:
+        if self._started and self.prepared:
             await self.worker.stop()
-            self._started = False
+        self._started = False
 
     async def close(self) -> None:
         for task in self._opening:
@@ -121,14 +166,5 @@ def _signers(keys: Sequence[SecretStr], password: str | None) -> list[LocalSigne
     return load_signers([key.get_secret_value() for key in keys], password)
 
 
-async def _connect(dsn: str, wait_s: float) -> Database:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            await migrate(dsn)
-            return await Database.connect(dsn)
-        except UNAVAILABLE as error:
-            if time.monotonic() >= deadline:
-                raise
-            log.warning("database_unavailable", problem=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(_RETRY_S)
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,5 +1,6 @@
 """Processes of the product, with what they say kept in a file: nobody has to read along."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ import httpx
 
 from tests.harness.stack import eventually
 
+ROOT = Path(__file__).parents[2]
 ONSETTLE = str(Path(sys.executable).with_name("onsettle"))
 
 
@@ -31,6 +33,22 @@ def bare_environment() -> dict[str, str]:
     return kept | ({"ONSETTLE_ANVIL": anvil} if anvil else {})
 
 
+def onsettle(
+    folder: Path, environment: Mapping[str, str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `onsettle <arguments>` to its end."""
+    return subprocess.run(
+        [ONSETTLE, *arguments],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 async def is_ready(environment: Mapping[str, str]) -> None:
     """Wait until the service of this environment says that it is ready."""
     url = f"http://127.0.0.1:{environment['ONSETTLE_PORT']}/readyz"
@@ -42,6 +60,20 @@ async def is_ready(environment: Mapping[str, str]) -> None:
             return False
 
         await eventually(ready)
+
+
+async def pay(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The README's example in this environment: the payment that it made."""
+    script = await asyncio.create_subprocess_exec(
+        str(ROOT / "examples" / "pay.sh"),
+        cwd=ROOT,
+        env={**environment, "PYTHON": sys.executable},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(script.communicate(), 60)
+    assert script.returncode == 0, (out.decode(), err.decode()[-2000:])
+    return dict(json.loads(out))
 
 
 class Process:

@@ -1,8 +1,5 @@
 """The README's example: a service that was given only environment variables, and curl."""
 
-import asyncio
-import json
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from onsettle.local.place import let_pass
-from tests.harness.processes import bare_environment, free_port, is_ready, running
+from tests.harness.processes import bare_environment, free_port, is_ready, pay, running
 from tests.harness.stack import environment_of
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -33,15 +28,7 @@ async def test_a_payment_posted_by_curl_is_settled(folder: Path) -> None:
         environment = {**bare, **environment_of(printed), "ONSETTLE_PORT": str(free_port())}
         with running(folder, environment, "serve") as service:
             await is_ready(environment)
-            pay = await asyncio.create_subprocess_exec(
-                str(ROOT / "examples" / "pay.sh"),
-                cwd=ROOT,
-                env=environment | {"PYTHON": sys.executable},
-                stdout=asyncio.subprocess.PIPE,
-            )
-            out, _ = await asyncio.wait_for(pay.communicate(), 60)
-            assert pay.returncode == 0, service.said[-2000:]
-            payment = json.loads(out)
+            payment = await pay(environment)
             assert payment["status"] == "completed"
             assert len(payment["mints"]) == 1
             assert service.end() == 0

@@ -27,6 +27,8 @@ def health(engine: Engine) -> APIRouter:
 
 async def _problems(engine: Engine) -> list[str]:
     problems = engine.problems
+    if not engine.prepared:
+        return problems
     try:
         await engine.db.fetch("settings_read")
     except UNAVAILABLE as error:

@@ -26,7 +26,7 @@ async def _serve() -> None:
     stopped = stop_event()
     with bind(config.host, config.port) as listener:
         async with configured(config) as whole:
-            engine = await unless_stopped(stopped, Engine.open(whole))
+            engine = await unless_stopped(stopped, Engine.open(whole, wait_s=None))
             if engine is None:
                 return
             try:

@@ -35,7 +35,7 @@ async def _work() -> None:
 
     stopped = stop_event()
     async with configured(config) as whole:
-        engine = await unless_stopped(stopped, Engine.open(whole))
+        engine = await unless_stopped(stopped, Engine.open(whole, wait_s=None))
         if engine is None:
             return
         try:
