@@ -2,12 +2,21 @@
 
 import asyncio
 import json
+import multiprocessing
+import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 ENTRY = "from onsettle.cli import main; main()"
+# Forked from a process that has imported everything: importing is most of what a command costs.
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload(
+    ["onsettle.cli.recovering", "onsettle.runtime", "onsettle.engine.recovery", __name__]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +50,37 @@ async def start(environment: Mapping[str, str], *args: str) -> asyncio.subproces
 
 async def onsettle(environment: Mapping[str, str], *args: str, timeout_s: float = 60) -> Answer:
     """Run `onsettle <args>` to its end."""
-    process = await start(environment, *args)
+    return await asyncio.to_thread(_run, dict(environment), args, timeout_s)
+
+
+def _run(environment: dict[str, str], args: Sequence[str], timeout_s: float) -> Answer:
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = _FORKED.Process(target=_command, args=(environment, list(args), out, err))
+        process.start()
+        process.join(timeout_s)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise TimeoutError(f"onsettle {' '.join(args)}: {err.read_text('utf-8')[-2000:]}")
+        return Answer(code=process.exitcode, out=out.read_text("utf-8"), err=err.read_text("utf-8"))
+
+
+def _command(environment: dict[str, str], args: list[str], out: Path, err: Path) -> None:
+    """In the new process: its environment, its streams, its command line."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, number in ((out, 1), (err, 2)):
+        written = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(written, number)
+        os.close(written)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+    from onsettle.cli import main
+
     try:
-        out, err = await asyncio.wait_for(process.communicate(), timeout_s)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
-    return Answer(code=process.returncode or 0, out=out.decode(), err=err.decode())
+        main(args, prog_name="onsettle")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()

@@ -1,0 +1,305 @@
+"""Every entry of docs/runbook.md: its situation is made, its commands are typed."""
+
+import re
+import secrets
+import shlex
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from onsettle.local.payers import Payer
+from onsettle.runtime import Engine
+from tests.acceptance import guide
+from tests.harness.books import accepted, alarms, becomes, by_hand, in_force, payment, quick
+from tests.harness.commands import Answer, onsettle
+from tests.harness.moves import ahead, by_key, drop, owner_says, transfer_of
+from tests.harness.stack import Stack, eventually, only_network
+
+_ROOT = Path(__file__).parents[2]
+#: These tell by their exit code that something is wrong, and here something is.
+_TELLING = ("doctor", "verify", "retry")
+
+
+def entries() -> dict[str, list[list[str]]]:
+    """The commands of each entry."""
+    text = (_ROOT / "docs" / "runbook.md").read_text("utf-8")
+    found = {}
+    for entry in text.split("\n## ")[1:]:
+        blocks = re.findall(r"```bash\n(.*?)```", entry, flags=re.DOTALL)
+        lines = [line for block in blocks for line in block.splitlines() if line.strip()]
+        found[entry.splitlines()[0]] = [shlex.split(line) for line in lines]
+    return found
+
+
+@dataclass(slots=True)
+class Scene:
+    """The situation of an entry: a running engine, and what the commands are about."""
+
+    stack: Stack
+    engine: Engine
+    payer: Payer
+    ids: list[UUID] = field(default_factory=list)
+    said: dict[str, Answer] = field(default_factory=dict)
+
+    async def sent(self) -> None:
+        """A payment that a node has and no block holds."""
+        await self.stack.hold_blocks()
+        body = self.stack.body(self.engine, self.payer)
+        self.ids = await accepted(self.engine, [body])
+        await self.stack.all_are(self.engine, self.ids, "sent")
+
+    async def type(self, command: list[str]) -> None:
+        assert command[0] == "onsettle"
+        known = {"<payment>": str(self.ids[0]) if self.ids else "", "<wallet>": self.wallet}
+        words = [known.get(word, word) for word in command[1:]]
+        answer = await onsettle(self.stack.process_environment(), *words)
+        if words[0] in _TELLING:
+            assert answer.code in (0, 1, 3), (words, answer)
+            assert "Traceback" not in answer.err
+        else:
+            answer.ok()
+        self.said[" ".join(words[:2])] = answer
+
+    async def reads(self, key: str, value: int) -> None:
+        """The engine works by this setting."""
+
+        async def read() -> bool:
+            return bool(getattr(await self.engine.settings.get(), key) == value)
+
+        await eventually(read)
+
+    @property
+    def wallet(self) -> str:
+        return self.stack.wallets[0]
+
+
+Made = AsyncIterator[None]
+SCENES: dict[str, Callable[[Scene], Made]] = {}
+
+
+def scene(title: str) -> Callable[[Callable[[Scene], Made]], Callable[[Scene], Made]]:
+    def keep(make: Callable[[Scene], Made]) -> Callable[[Scene], Made]:
+        SCENES[title] = make
+        return make
+
+    return keep
+
+
+@scene("Payments stay in `sent`")
+async def _stuck(now: Scene) -> Made:
+    await now.sent()
+    old = "update payment_queue set processed_at = processed_at - interval '11 minutes'"
+    await by_hand(now.stack, old)
+    yield
+    assert "is not mined after" in now.said["stuck --older-than"].out
+    assert "sent -> wait" in now.said["reset-stuck --older-than"].out
+
+
+@scene("Payments were marked as failed by hand")
+async def _marked(now: Scene) -> Made:
+    await now.sent()
+    await by_hand(now.stack, guide.ROLLBACK)
+    row = await payment(now.engine, now.ids[0])
+    await drop(now.stack, [row["tx_hash"]])
+    foreign = by_key(now.stack.keys[0], only_network(now.engine).chain_id, 0)
+    await now.stack.rpc.call("eth_sendRawTransaction", foreign)
+    await now.stack.mine()
+
+    async def gone() -> bool:
+        found = await now.engine.db.fetch("recovery_payments", now.ids)
+        return bool(found[0]["live"] is None)
+
+    await eventually(gone)
+    yield
+    assert "onsettle reset-stuck" in now.said["status"].out
+    assert "failed -> retry" in now.said["reset-stuck --yes"].out
+
+
+@scene("Many payments end as `confirmation_failed`")
+async def _timed_out(now: Scene) -> Made:
+    await in_force(now.stack, now.engine, payment_confirmation_timeout_ms=1000)
+    await now.stack.hold_blocks()
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await becomes(now.engine, now.ids[0], "confirmation_failed", "timeout")
+    yield
+    assert "timeout" in now.said["logs --failed"].out
+    assert "confirmation_failed -> wait" in now.said["retry --status"].out
+
+
+@scene("Mints do not follow")
+async def _unminted(now: Scene) -> Made:
+    await owner_says(now.stack, now.stack.mint_token, "setPaused(bool)", True)
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+
+    async def tried() -> bool:
+        rows = await now.engine.db.pool.fetch("select retry_count from mint_queue")
+        return bool(rows and rows[0]["retry_count"])
+
+    await eventually(tried)
+    yield
+    assert "pending" in now.said["mints list"].out
+    assert "would revert" in now.said["doctor"].out
+    assert "pending -> retry" in now.said["mints retry"].out
+    await owner_says(now.stack, now.stack.mint_token, "setPaused(bool)", False)
+    await now.stack.all_minted(now.engine, 1)
+
+
+@scene("Stop everything")
+async def _stop(now: Scene) -> Made:
+    await now.sent()
+    yield
+    assert "1" in now.said["psql -c"].out
+
+
+@scene("Back to one batch at a time")
+async def _sync(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    yield
+
+
+@scene("The queue grows, or the node complains about our rate")
+async def _rate(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    yield
+    await now.reads("rpc_requests_per_second", 200)
+
+
+@scene('"nonce too low", or the alarm `foreign_pending`')
+async def _foreign(now: Scene) -> Made:
+    await now.stack.hold_blocks()
+    foreign = by_key(now.stack.keys[0], only_network(now.engine).chain_id, 0)
+    await now.stack.rpc.call("eth_sendRawTransaction", foreign)
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+
+    async def told() -> bool:
+        return bool(await alarms(now.engine, "foreign_pending"))
+
+    await eventually(told)
+    yield
+    assert "foreign_pending" in now.said["alarms"].out
+    assert "not ours" in now.said["doctor"].out
+
+
+@scene('"replacement transaction underpriced", or a transaction that nobody mines')
+async def _dear(now: Scene) -> Made:
+    await now.sent()
+    yield
+    await now.reads("max_fee_gwei", 800)
+
+
+@scene("A gap in the nonces")
+async def _gap(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await now.stack.all_are(now.engine, now.ids, "completed")
+    await now.stack.all_minted(now.engine, 1)
+    yield
+    assert now.said["verify"].code == 0
+
+
+@scene("A wallet has no gas")
+async def _dry(now: Scene) -> Made:
+    await now.stack.rpc.call("anvil_setBalance", now.wallet, "0x0")
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+
+    async def dry() -> bool:
+        rows = await now.engine.db.fetch("wallets_list", None)
+        return any(row["needs_balance"] is not None for row in rows)
+
+    await eventually(dry)
+    yield
+    assert now.wallet in now.said["stuck"].out
+    assert "send it gas money" in now.said["doctor"].out
+    await now.stack.rpc.call("anvil_setBalance", now.wallet, hex(10**21))
+
+
+@scene("The alarm `wallet_without_key`")
+async def _unkeyed(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await by_hand(
+        now.stack, "insert into alarms values ('wallet_without_key', $1, 'planted')", now.wallet
+    )
+    yield
+    assert "No alarm" in now.said["alarms"].out or "wallet_without_key" in now.said["alarms"].out
+
+
+@scene("A node is down, lags behind or disagrees")
+async def _node(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    yield
+    assert "endpoint" in now.said["doctor"].out
+
+
+@scene("The alarms `used_elsewhere` and `reversed`")
+async def _elsewhere(now: Scene) -> Made:
+    nonce = "0x" + secrets.token_hex(32)
+    await now.stack.hold_blocks()
+    first = now.stack.body(now.engine, now.payer, nonce=nonce)
+    other = now.stack.body(now.engine, now.payer, nonce=nonce, pay_to="0x" + "22" * 20)
+    now.ids = await accepted(now.engine, [first])
+    await now.stack.all_are(now.engine, now.ids, "sent")
+    await ahead(now.stack, "0x" + "5a" * 20, now.stack.asset, transfer_of(other))
+    await now.stack.mine()
+    await becomes(now.engine, now.ids[0], "confirmation_failed", "used_elsewhere", final=True)
+    yield
+    assert "used_elsewhere" in now.said["alarms"].out
+    assert await alarms(now.engine) == []
+    now.ids = []
+
+
+@scene("A setting has no effect")
+async def _unset(now: Scene) -> Made:
+    bad = "update system_settings set value = 'fifty' where key = 'payment_batch_size'"
+    await by_hand(now.stack, bad)
+    yield
+    assert "allowed is 1 to 5000" in now.said["status"].out
+
+
+@scene("After an upgrade, or a restored backup")
+async def _upgraded(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await now.stack.all_are(now.engine, now.ids, "completed")
+    await now.stack.all_minted(now.engine, 1)
+    yield
+    assert "up to date" in now.said["migrate"].out
+    assert now.said["verify"].code == 0
+
+
+def test_each_entry_has_commands_and_a_scene() -> None:
+    """An entry that is added is made true here too."""
+    assert set(entries()) == set(SCENES)
+    assert all(entries().values())
+
+
+@pytest.mark.parametrize("title", SCENES)
+async def test_an_entry_does_what_it_says(stack: Stack, title: str) -> None:
+    """In its situation the entry's commands work as typed, and afterwards the payment is
+    completed, once."""
+    async with stack.engine() as engine:
+        await quick(stack, engine)
+        [payer] = await stack.payers(1)
+        now = Scene(stack, engine, payer)
+        made = SCENES[title](now)
+        await anext(made)
+        for command in entries()[title]:
+            await now.type(command)
+        await anext(made, None)
+        await stack.release_blocks()
+        await stack.all_are(engine, now.ids, "completed")
+
+
+def test_every_alarm_has_an_entry() -> None:
+    """Whoever sees an alarm finds its name in the runbook."""
+    text = (_ROOT / "docs" / "runbook.md").read_text("utf-8")
+    source = _ROOT / "src" / "onsettle"
+    kinds = {"used_elsewhere", "reversed"}
+    for path in source.rglob("*.py"):
+        kinds |= set(re.findall(r'"alarm_raise",\s*"(\w+)"', path.read_text("utf-8")))
+    for path in source.rglob("*.sql"):
+        kinds |= set(
+            re.findall(r"into alarms[^;]*?select '(\w+)'", path.read_text("utf-8"), re.DOTALL)
+        )
+    assert {"foreign_pending", "wallet_without_key"} <= kinds
+    assert [kind for kind in kinds if f"`{kind}`" not in text] == []
