@@ -31,7 +31,7 @@ help: ## list these targets
 
 install: $(PROJECT) $(NODE_TOOLS) ## set up .venv and node_modules; the command lands at .venv/bin/onsettle
 
-demo: install ## run everything here: a database, a local chain, the service, its page
+demo: install ## a database, a local chain, fifty payments, an audit: all of it here
 	@$(BIN)/onsettle demo
 
 test: install ## run every test, as CI does

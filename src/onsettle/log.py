@@ -39,7 +39,7 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     renderer: list[structlog.typing.Processor] = (
-        [_in_plain_lines, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_Console(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))]
         if form == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -64,12 +64,14 @@ def _no_other_details(
     return event
 
 
-def _in_plain_lines(
-    _: object, __: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """The line in place of the event; what it says is not said twice."""
-    line = _LINES.get(str(event.get("event")))
-    if line is None or event.get("payments") == 0 == event.get("failed", 0):
-        return event
-    known = {"failed": 0, **event}
-    return {"timestamp": event.get("timestamp"), "event": line.format(**known)}
+class _Console:
+    """Lines for people: the guide's, word for word, and the rest as structlog prints it."""
+
+    def __init__(self, rest: structlog.typing.Processor) -> None:
+        self._rest = rest
+
+    def __call__(self, logger: object, method: str, event: structlog.typing.EventDict) -> str:
+        line = _LINES.get(str(event.get("event")))
+        if line is None or event.get("payments") == 0 == event.get("failed", 0):
+            return str(self._rest(logger, method, event))
+        return line.format(**{"failed": 0, **event})

@@ -308,13 +308,13 @@ async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
             worker.terminate()
             _, err = await worker.communicate()
         assert worker.returncode == 0
-        lines = [line.split(" ", 1)[-1].strip() for line in err.decode().splitlines()]
+        lines = [line.rstrip() for line in err.decode().splitlines()]
         row = await payment(engine, ids[0])
         sent = f"📤 Sent payment tx: {str(ids[0])[:8]}... (nonce: "
         assert any(line.startswith(sent) and row["tx_hash"][:6] in line for line in lines), lines
         assert any(line.startswith("✅ Batch complete: ") for line in lines)
         assert any(line.startswith("🔍 Checking ") for line in lines)
-        assert any(line == "✅ 2 confirmed, ❌ 0 failed" for line in lines), lines
+        assert any(line == "   ✅ 2 confirmed, ❌ 0 failed" for line in lines), lines
         told = (await onsettle(env, "logs", "--lines", "100")).ok()
         assert f"{ids[0]}  sent -> completed  landed" in told.out
         assert (await onsettle(env, "logs", "--failed", "--json")).ok().json == []

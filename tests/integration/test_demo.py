@@ -2,22 +2,30 @@
 
 import json
 import os
+import pty
+import re
 import subprocess
-import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.harness.processes import ONSETTLE, bare_environment
+
+_KEYS = [
+    "payments", "completed", "refused", "failed", "duplicates", "mints_completed",
+    "seconds_to_sent", "seconds_to_completed", "per_minute", "gas_per_payment", "sync", "verify_ok",
+]  # fmt: skip
 
 
 @pytest.mark.timeout(240)
 def test_the_demo_settles_and_mints_every_good_payment(tmp_path: Path) -> None:
     """Fifty payments complete and mint once each; the bad ones are told apart; the books agree."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSETTLE_")}
-    environment.pop("DATABASE_URL", None)
     run = subprocess.run(
-        [str(Path(sys.executable).with_name("onsettle")), "demo", "--json"],
+        [ONSETTLE, "demo", "--json"],
         cwd=tmp_path,
-        env=environment,
+        env=bare_environment(),
         capture_output=True,
         text=True,
         timeout=220,
@@ -25,10 +33,60 @@ def test_the_demo_settles_and_mints_every_good_payment(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr[-3000:]
     result = json.loads(run.stdout)
-    assert result["completed"] == 50
-    assert result["mints_completed"] == 50
+    assert list(result) == _KEYS
+    counts = {name: result[name] for name in _KEYS[:6]}
+    assert counts == {
+        "payments": 50, "completed": 50, "refused": 1, "failed": 1, "duplicates": 1,
+        "mints_completed": 50,
+    }  # fmt: skip
     assert result["verify_ok"] is True
-    assert result["refused"] == 1
-    assert result["failed"] == 1
-    assert result["duplicates"] == 1
+    assert list(result["sync"]) == ["seconds_to_completed", "per_minute"]
     assert result["sync"]["seconds_to_completed"] > result["seconds_to_completed"]
+    assert run.stderr == ""
+
+
+@pytest.mark.timeout(240)
+def test_a_terminal_shows_the_guides_lines_and_a_table(tmp_path: Path) -> None:
+    """The four log lines stand there word for word, and the end says what was measured."""
+    code, shown = _on_a_terminal([ONSETTLE, "demo", "--payments", "3"], tmp_path)
+    assert code == 0, shown[-3000:]
+    lines = [line.rstrip() for line in shown.splitlines()]
+    sent = re.compile(
+        r"📤 Sent payment tx: [0-9a-f]{8}\.\.\. \(nonce: \d+, tx: 0x[0-9a-f]{4}\.\.\.\)"
+    )
+    assert sum(bool(sent.fullmatch(line)) for line in lines) == 6
+    for line in (
+        "✅ Batch complete: 3 succeeded",
+        "🔍 Checking 3 pending confirmations...",
+        "   ✅ 3 confirmed, ❌ 0 failed",
+    ):
+        assert lines.count(line) == 2, line
+    for words in ("expired: refused", "overdrawn: failed", "submitted twice", "gas per payment"):
+        assert words in shown
+    assert "the books and the chain agree" in shown
+
+
+def _on_a_terminal(command: list[str], folder: Path) -> tuple[int, str]:
+    """Run it where it can see a terminal: its exit code, and what the terminal showed."""
+    ours, its = pty.openpty()
+    environment: dict[str, Any] = {**bare_environment(), "COLUMNS": "120", "TERM": "xterm"}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=its, stdout=its, stderr=its
+    ) as process:
+        os.close(its)
+        shown: list[bytes] = []
+
+        def read() -> None:
+            try:
+                while block := os.read(ours, 65536):
+                    shown.append(block)
+            except OSError:  # how a terminal says that everyone has left
+                pass
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        code = process.wait(200)
+        reader.join(10)
+    os.close(ours)
+    text = b"".join(shown).decode(errors="replace")
+    return code, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n")

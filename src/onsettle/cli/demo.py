@@ -1,5 +1,6 @@
 import asyncio
-import logging
+import signal
+from typing import Any
 
 import click
 
@@ -11,12 +12,24 @@ from onsettle.cli.session import json_option, print_json
 @click.option("--payments", default=50, show_default=True, type=click.IntRange(1, 1000))
 def command(as_json: bool, payments: int) -> None:
     """Settle payments on a local chain, async and then sync, and check the result."""
-    from onsettle.local.demo import run_demo
-    from onsettle.log import set_up
-
-    set_up("console", level=logging.ERROR)
-    result = asyncio.run(run_demo(count=payments, quiet=as_json))
+    result = asyncio.run(_demo(payments, quiet=as_json))
+    if result is None:
+        raise click.Abort
     if as_json:
         print_json(result)
-    if not result["verify_ok"]:
+    whole = result["completed"] == result["mints_completed"] == payments
+    if not (whole and result["verify_ok"]):
         raise SystemExit(1)
+
+
+async def _demo(payments: int, *, quiet: bool) -> dict[str, Any] | None:
+    """What it found; None when a signal ended it. The servers that it started end with it."""
+    from onsettle.local.demo import run_demo
+
+    task = asyncio.create_task(run_demo(count=payments, quiet=quiet))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None

@@ -16,11 +16,14 @@ class LocalStack:
         chain_port: int = 0,
         block_time: float = 2.0,
         database_url: str | None = None,
+        save_every_s: float | None = 2.0,
     ) -> None:
         self._data_dir = data_dir
         self._database_url = database_url
         self._postgres = EmbeddedPostgres(data_dir) if database_url is None else None
-        self.chain = LocalChain(data_dir, port=chain_port, block_time=block_time)
+        self.chain = LocalChain(
+            data_dir, port=chain_port, block_time=block_time, save_every_s=save_every_s
+        )
 
     async def start(self) -> None:
         if self._postgres is not None:
