@@ -1,10 +1,13 @@
 """Housekeeping: what is over and old goes; what is owed, proven or named never does."""
 
+import secrets
+
 from onsettle.engine.janitor import Janitor
 from onsettle.engine.verify import verify
 from onsettle.runtime import Engine
-from tests.harness.books import accepted, by_hand, quick
-from tests.harness.stack import Stack
+from tests.harness.books import accepted, alarms, by_hand, quick
+from tests.harness.commands import onsettle
+from tests.harness.stack import Stack, eventually
 
 _SPARE = (
     "insert into attempts (hash, transaction_id, raw, max_fee, priority_fee, gas_limit, created_at)"
@@ -109,3 +112,45 @@ async def test_dead_leases_and_workers_are_cleared(stack: Stack) -> None:
         assert [(r["role"], r["lease_holder"]) for r in rows] == [("mint", "w"), ("payment", None)]
         lowest = await engine.db.pool.fetchval("select min(number) from blocks")
         assert lowest == 10 - 2048
+
+
+async def test_a_wallet_that_owes_the_chain_without_a_key_is_an_alarm(stack: Stack) -> None:
+    """Raised while no worker can push its transactions, ended when one has the key again."""
+    other = "0x" + secrets.token_hex(32)
+    async with stack.engine() as engine:
+        await quick(stack, engine)
+        [payer] = await stack.payers(1)
+        await stack.hold_blocks()
+        ids = await accepted(engine, [stack.body(engine, payer)])
+        await stack.all_are(engine, ids, "sent")
+    async with stack.engine(payment_keys=other) as engine:
+
+        async def told() -> bool:
+            await Janitor(engine.db).tick()
+            return [row["subject"] for row in await alarms(engine)] == stack.wallets
+
+        await eventually(told)
+        listed = (await onsettle(stack.process_environment(), "alarms", "list", "--json")).ok()
+        assert [row["kind"] for row in listed.json] == ["wallet_without_key"]
+    async with stack.engine() as engine:
+
+        async def over() -> bool:
+            await Janitor(engine.db).tick()
+            return not await alarms(engine)
+
+        await eventually(over)
+
+
+async def test_an_alarm_that_was_seen_to_is_cleared_by_hand(stack: Stack) -> None:
+    """Only the one that was named, and only when asked."""
+    async with stack.engine(start=False) as engine:
+        env = stack.process_environment()
+        await by_hand(
+            stack, "insert into alarms values ('reversed', 'a', 'x'), ('other', 'b', 'y')"
+        )
+        dry = (await onsettle(env, "alarms", "clear", "reversed", "--dry-run")).ok()
+        assert "Would clear reversed a" in dry.out
+        assert len(await alarms(engine)) == 2
+        (await onsettle(env, "alarms", "clear", "reversed", "a", "--yes")).ok()
+        assert [row["kind"] for row in await alarms(engine)] == ["other"]
+        assert (await onsettle(env, "alarms", "clear", "reversed", "--yes")).code == 1

@@ -21,6 +21,7 @@ COMMANDS = {
     "resume": "Send payments again.",
     "settings": "Read or change the runtime settings.",
     "wallets": "List, pause or resume the wallets.",
+    "alarms": "What an operator must know; clear what has been seen to.",
     "logs": "What happened to payments, and where logs go.",
     "psql": "Open the database.",
     "doctor": "Check the set-up, and say what to do.",

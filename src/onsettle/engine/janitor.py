@@ -45,6 +45,8 @@ class Janitor(Loop):
         await self._db.execute("janitor_leases_wallets", LEASE_GRACE_S)
         await self._db.execute("janitor_leases_networks", LEASE_GRACE_S)
         await self._db.execute("janitor_workers", WORKER_GRACE_S)
+        await self._db.execute("janitor_unkeyed")
+        await self._db.execute("janitor_keyed")
         await self._db.execute("janitor_alarms", KEEP_ALARMS_S)
         await self._db.execute("janitor_blocks", KEEP_BLOCKS, _BATCH)
         await self._walk("janitor_attempts", KEEP_ATTEMPTS_S)
