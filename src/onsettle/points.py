@@ -41,8 +41,17 @@ class _Armed:
                 file.write(f"{name}\n")
 
 
-_text = os.environ.get("ONSETTLE_POINT")
-_armed = _Armed(_text) if _text else None
+_armed: _Armed | None = None
+
+
+def arm() -> None:
+    """Take what ONSETTLE_POINT says; done at the start of a process."""
+    global _armed  # noqa: PLW0603
+    text = os.environ.get("ONSETTLE_POINT")
+    _armed = _Armed(text) if text else None
+
+
+arm()
 
 
 def reached(name: str) -> None:

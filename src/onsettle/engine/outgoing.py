@@ -45,7 +45,7 @@ class Outgoing:
 
     async def sign(self, units: Sequence[Unit], fees: Fees, view: View) -> list[SignedTransaction]:
         """In one commit: re-check, take nonces, sign, store. Nothing is broadcast in here."""
-        async with self._fenced() as (connection, wallet):
+        async with self._fenced("sign") as (connection, wallet):
             if wallet["paused"]:
                 return []
             free = await self._feed.lock(connection, units)
@@ -90,7 +90,7 @@ class Outgoing:
                 legacy=old.legacy,
             )
         )
-        async with self._fenced() as (connection, _):
+        async with self._fenced("replace") as (connection, _):
             await self._insert(connection, [signed], [row["id"]], [noop], [gas], fees)
         log.info(
             "replaced", wallet=self._signer.address, nonce=old.nonce, tx=signed.hash, noop=noop
@@ -102,7 +102,7 @@ class Outgoing:
         noop = Unit(to=self._signer.address, data=b"", gas_limit=NOOP_GAS)
         units = [noop] * len(nonces)
         signed = [self._sign(noop, n, fees, legacy=view.base_fee is None) for n in nonces]
-        async with self._fenced() as (connection, _):
+        async with self._fenced("fill") as (connection, _):
             await self._store(connection, units, signed, nonces, fees)
         log.warning("nonce_gap_closed", wallet=self._signer.address, nonces=list(nonces))
         await self.broadcast([(s.raw, s.hash) for s in signed])
@@ -137,9 +137,9 @@ class Outgoing:
             )
 
     @asynccontextmanager
-    async def _fenced(self) -> AsyncIterator[tuple[Connection, Record]]:
+    async def _fenced(self, point: str) -> AsyncIterator[tuple[Connection, Record]]:
         """A transaction that commits only under this term, with the nonce sequence locked."""
-        async with self._db.transaction() as connection:
+        async with self._db.transaction(point) as connection:
             wallet = await connection.fetchrow(
                 sql("wallet_lock"), *self._key, self._lease.term, self._worker
             )

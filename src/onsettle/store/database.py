@@ -92,9 +92,12 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection whose statements are committed together at the end, or not at all."""
-        return self._transaction(points.caller())
+    def transaction(self, point: str = "") -> AbstractAsyncContextManager[Connection]:
+        """A connection whose statements are committed together at the end, or not at all.
+
+        `point` names the commit where the calling function does not.
+        """
+        return self._transaction(point or points.caller())
 
     @asynccontextmanager
     async def _transaction(self, point: str) -> AsyncIterator[Connection]:

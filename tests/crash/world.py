@@ -1,0 +1,211 @@
+"""One database, one chain, and a service that is killed again and again at a named point."""
+
+import asyncio
+import itertools
+import os
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from onsettle.runtime import Engine
+from tests.harness.commands import onsettle
+from tests.harness.process import Ended, Process, post
+from tests.harness.stack import Stack, eventually
+
+Record = asyncpg.Record
+
+
+class World:
+    """What the scenarios act upon. `bodies` are all requests that were ever posted."""
+
+    def __init__(self, stack: Stack, engine: Engine) -> None:
+        self.stack = stack
+        #: Not started: it signs requests and audits.
+        self.engine = engine
+        self.bodies: list[dict[str, Any]] = []
+        #: What the service acknowledged: position in `bodies` -> payment id.
+        self.acknowledged: dict[int, str] = {}
+        #: ONSETTLE_POINT of the commands of a scenario.
+        self.point = ""
+        self.command_died = False
+        self._numbers = itertools.count(1)
+        self._process: Process | None = None
+
+    @property
+    def process(self) -> Process:
+        assert self._process is not None
+        return self._process
+
+    async def begin(self, point: str) -> None:
+        """A new service; `point` as ONSETTLE_POINT has it, or nothing."""
+        await self.release_leases()
+        log = self.stack.folder / f"process-{next(self._numbers)}.log"
+        environment = self.stack.process_environment(point=point)
+        self._process = Process(environment, "serve", log)
+        self._process.start()
+
+    async def command(self, *args: str) -> None:
+        """One command, which is what is killed or traced in a scenario of commands."""
+        answer = await onsettle(self.stack.process_environment(point=self.point), *args)
+        self.command_died = answer.code == -signal.SIGKILL
+
+    async def release_leases(self) -> None:
+        """The holder is known to be dead: nobody waits for its lease to run out."""
+        await self.sql("update wallets set lease_until = now() where lease_holder is not null")
+        await self.sql("update networks set lease_until = now() where lease_holder is not null")
+        await self.sql("delete from workers")
+
+    async def sql(self, statement: str, *args: object) -> list[Record]:
+        return await self.engine.db.pool.fetch(statement, *args)
+
+    async def pay(self, **more: Any) -> int:
+        """Post one new payment; its position. The service may die of it."""
+        payer = more.pop("payer", None) or (await self.stack.payers(1))[0]
+        self.bodies.append(self.stack.body(self.engine, payer, **more))
+        at = len(self.bodies) - 1
+        await self.submit(at)
+        return at
+
+    async def submit(self, at: int) -> int:
+        """Post a request (again); the HTTP status."""
+        status, answer = await post(f"{self.process.url}/v1/payments", self.bodies[at])
+        if status in (200, 202):
+            known = self.acknowledged.setdefault(at, answer["id"])
+            assert known == answer["id"], "the same payment was given two ids"
+        return status
+
+    async def until(self, question: Callable[[], Awaitable[bool]], within_s: float = 20) -> bool:
+        """Wait until it is so, or until the service is dead; whether it is so."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self.process.alive and asyncio.get_running_loop().time() < deadline:
+            if await question():
+                return True
+            await asyncio.sleep(0.03)
+        return False
+
+    async def status(self, at: int) -> str:
+        nonce = self.bodies[at]["authorization"]["nonce"]
+        rows = await self.sql(
+            "select status from payment_queue where authorization_nonce = $1", nonce
+        )
+        return rows[0]["status"] if rows else ""
+
+    async def is_(self, at: int, *statuses: str) -> bool:
+        return await self.until(lambda: self._has(at, statuses))
+
+    async def _has(self, at: int, statuses: tuple[str, ...]) -> bool:
+        return await self.status(at) in statuses
+
+    async def minted(self, at: int) -> bool:
+        nonce = self.bodies[at]["authorization"]["nonce"]
+
+        async def done() -> bool:
+            rows = await self.sql(
+                "select count(*) filter (where m.status = 'completed') = p.quantity as done"
+                " from payment_queue p left join mint_queue m on m.payment_id = p.id"
+                " where p.authorization_nonce = $1 group by p.id, p.quantity",
+                nonce,
+            )
+            return bool(rows and rows[0]["done"])
+
+        return await self.until(done)
+
+    async def followed(self) -> None:
+        """Until the service has looked at the newest block."""
+        head = await self.stack.height()
+
+        async def there() -> bool:
+            [row] = await self.sql("select cursor_number from networks")
+            return bool((row["cursor_number"] or 0) >= head)
+
+        await self.until(there)
+
+    async def automine(self) -> None:
+        await self.stack.rpc.call("evm_setAutomine", True)
+        await self.stack.mine()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """`act` drives a service that may die at any moment of it; `calm` puts the chain right."""
+
+    name: str
+    act: Callable[[World], Awaitable[None]]
+    calm: Callable[[World], Awaitable[None]] | None = None
+    #: While no service runs.
+    before: Callable[[World], Awaitable[None]] | None = None
+    #: These points are killed at here, even if an earlier scenario has met them.
+    always: tuple[str, ...] = ()
+    #: Only these are (none named: all that are new).
+    only: tuple[str, ...] = ()
+    #: A command of an operator is killed, and the service stays.
+    by_command: bool = False
+
+
+async def begin(world: World, scenario: Scenario, point: str) -> None:
+    world.point, world.command_died = point, False
+    if scenario.before is not None:
+        await scenario.before(world)
+    await world.begin("" if scenario.by_command else point)
+
+
+async def trace(world: World, scenario: Scenario) -> list[str]:
+    """The points that a service meets in this scenario, in the order of their first time."""
+    handle, name = tempfile.mkstemp(dir=world.stack.folder)
+    os.close(handle)
+    await begin(world, scenario, f"trace:{name}")
+    await world.process.ready()
+    await scenario.act(world)
+    await world.process.stop()
+    if scenario.calm is not None:
+        await scenario.calm(world)
+    return (await asyncio.to_thread(Path(name).read_text)).split()
+
+
+async def kill_at(world: World, scenario: Scenario, point: str) -> bool:
+    """Whether the service died there. What it left behind is the next one's to finish."""
+    await begin(world, scenario, f"kill:{point}")
+    try:
+        await world.process.ready()
+        await scenario.act(world)
+    except Ended:
+        pass
+    # Some points are met at the end only.
+    if scenario.by_command:
+        await world.process.kill()
+    else:
+        await world.process.stop()
+    if scenario.calm is not None:
+        await scenario.calm(world)
+    return world.command_died or world.process.killed
+
+
+async def converge(world: World) -> None:
+    """A healthy service finishes all, and the audit finds nothing."""
+    await world.begin("")
+    await world.process.ready()
+    before = dict(world.acknowledged)
+    for at in range(len(world.bodies)):
+        assert await world.submit(at) in (200, 202), world.bodies[at]
+    assert before.items() <= world.acknowledged.items()
+
+    async def settled() -> bool:
+        [row] = await world.sql(
+            "select (select count(*) from payment_queue"
+            " where status in ('pending', 'processing', 'sent')"
+            " or status = 'completed' and block_number is null)"
+            " + (select count(*) from mint_queue where status <> 'completed')"
+            " + (select count(*) from transactions where state = 'live') as open"
+        )
+        return bool(row["open"] == 0)
+
+    await eventually(settled, within_s=90)
+    await world.process.stop()
+    [row] = await world.sql("select count(*) as n from payment_queue")
+    assert row["n"] == len(world.bodies)
+    await world.stack.verified(world.engine)
