@@ -3,21 +3,59 @@ import asyncio
 import click
 
 from onsettle.cli.session import configured, dry_run_option, dsn_of
+from onsettle.config import Config
 
 
 @click.command()
 @dry_run_option
 def command(dry_run: bool) -> None:
     """Bring the database to this version. Safe to repeat."""
-    for name in (names := asyncio.run(_migrate(dry_run))):
-        click.echo(f"{'would apply' if dry_run else 'applied'} {name}")
-    if not names:
-        click.echo("The database is up to date.")
+    asyncio.run(_migrate(dry_run))
 
 
-async def _migrate(dry_run: bool) -> list[str]:
+async def _migrate(dry_run: bool) -> None:
     from onsettle.config import load
     from onsettle.store.migrate import migrate
 
     async with configured(load()) as config:
-        return await migrate(dsn_of(config), dry_run=dry_run)
+        names = await migrate(dsn_of(config), dry_run=dry_run)
+        for name in names:
+            click.echo(f"{'would apply' if dry_run else 'applied'} {name}")
+        if not names:
+            click.echo("The database is up to date.")
+        if not dry_run:
+            await _take_over(config)
+
+
+async def _take_over(config: Config) -> None:
+    """Rows of the older server get their chain, as far as a chain can be read now."""
+    from onsettle.engine.adoption import take_over_open
+    from onsettle.runtime import Engine
+    from onsettle.store.database import Database
+
+    async with await Database.connect(dsn_of(config), size=2) as db:
+        left = await db.fetchrow("adoption_left")
+        if left is None or not (left["open"] or left["finished"]):
+            return
+        engine = await Engine.open(config)
+        try:
+            while engine.networks and await take_over_open(db):
+                pass
+            problems = engine.problems
+        finally:
+            await engine.close()
+        before, left = left, await db.fetchrow("adoption_left")
+    assert left is not None
+    if before["open"] > left["open"]:
+        click.echo(f"taken over: {before['open'] - left['open']} payments that are not completed")
+    if left["open"]:
+        why = "; ".join(problems) or "no network is configured"
+        click.echo(
+            f"left for later: {left['open']} payments that are not completed wait for their chain"
+            f" ({why}). The engine takes them over, and looks them up, when it can read it."
+        )
+    if left["finished"]:
+        click.echo(
+            f"left for later: {left['finished']} completed payments. They are known by their"
+            " authorization from now on; the engine gives them their chain as it runs."
+        )

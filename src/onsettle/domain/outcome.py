@@ -160,8 +160,11 @@ def _unused(*, status: PaymentStatus, carrier: Carrier, expired: bool, rounds: i
     if status not in (PaymentStatus.PROCESSING, PaymentStatus.SENT):
         return None
     match carrier:
-        case Carrier.LIVE | Carrier.NONE:
+        case Carrier.LIVE:
             return None
+        case Carrier.NONE:
+            # Another program or a hand marked it; nothing that we know of can land.
+            return Move(status=PaymentStatus.PENDING, final=False, reason=Reason.NOT_SENT)
         case Carrier.REVERTED:
             return Move(
                 status=PaymentStatus.CONFIRMATION_FAILED, final=False, reason=Reason.REVERTED

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     BLACKLISTED = "blacklisted"
     REVERTED = "reverted"
     REPLACED = "replaced"
+    #: It was marked as under way, and no transaction of ours carries it.
+    NOT_SENT = "not_sent"
     TIMEOUT = "timeout"
     TOO_MANY_ROUNDS = "too_many_rounds"
     REVERSED = "reversed"

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
+from onsettle.engine.adoption import link_mints
 from onsettle.engine.lookup import Block
 from onsettle.store.database import Connection, sql
 
@@ -31,4 +32,5 @@ async def write_landed(
 async def fulfil(connection: Connection, ids: Sequence[uuid.UUID]) -> None:
     """Fulfilment rows, in the commit that completes the payment."""
     if ids:
+        await link_mints(connection, ids)
         await connection.execute(sql("payments_fulfil"), list(ids))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.admission import check_window, now, read_request, was_used
+from onsettle.engine.adoption import take_over_known
 from onsettle.engine.choice import Accepted, Candidate
 from onsettle.engine.commits import GroupCommit
 from onsettle.engine.network import Network
@@ -37,6 +38,7 @@ class Intake:
         self._settings = settings
         self._configured = configured
         self._commits = GroupCommit(db, committed)
+        self._older_left = True
 
     async def submit(self, body: Mapping[str, object]) -> Accepted:
         """Commit one payment; raises Refused."""
@@ -54,8 +56,17 @@ class Intake:
         candidates = [
             await self._candidate(item, settings) for item in checked if isinstance(item, Request)
         ]
+        await self._meet_older(candidates)
         answers = iter(await self._commits.commit(candidates, settings) if candidates else ())
         return [item if isinstance(item, Refused) else next(answers) for item in checked]
+
+    async def _meet_older(self, candidates: Sequence[Candidate]) -> None:
+        """A payment of the older server that nobody has asked for since is known all the same."""
+        if self._older_left and candidates:
+            self._older_left = await self._db.fetchval("adoption_any")
+            if self._older_left:
+                nonces = [candidate.request.authorization.nonce for candidate in candidates]
+                await take_over_known(self._db, nonces)
 
     async def check(self, bodies: Sequence[object]) -> list[Request | Refused]:
         """Read and check each without its window: form, catalogue, signature. Nothing is stored."""

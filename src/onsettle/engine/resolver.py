@@ -28,6 +28,7 @@ _WORDS = {
     Reason.CANCELLED: "the payer cancelled the authorization",
     Reason.USED_ELSEWHERE: "the authorization was used for another transfer",
     Reason.REVERTED: "the transaction reverted",
+    Reason.NOT_SENT: "no transaction of ours carries it: it is sent",
     Reason.REPLACED: "another transaction took the nonce: it is sent again",
     Reason.TOO_MANY_ROUNDS: "it was sent three times and did not land",
     Reason.REVERSED: "a reorg removed the transfer and it can not land again",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from onsettle.engine.adoption import Adoption
 from onsettle.engine.confirmer import Confirmer
 from onsettle.engine.janitor import Janitor
 from onsettle.engine.loop import Loop
@@ -45,8 +46,12 @@ class Worker(Loop):
 
     async def tick(self) -> float:
         if not self._loops:
-            self._loops.append(Janitor(self._db))
-            self._loops[0].start()
+            self._loops = [
+                Janitor(self._db),
+                Adoption(self._db, self._networks, self._settings, self.hint),
+            ]
+            for loop in self._loops:
+                loop.start()
         for chain_id in set(self._networks) - self._started:
             self._open(self._networks[chain_id])
         await self._db.execute(

@@ -9,6 +9,8 @@ from importlib.resources import files
 import asyncpg
 
 from onsettle.domain.settings import DEFAULTS, SPECS, render
+from onsettle.store import older
+from onsettle.store.patience import Connection, build_index, patiently
 
 # Any fixed number: it keeps two processes that start at once from migrating together.
 _LOCK = 40211
@@ -22,7 +24,7 @@ create table if not exists schema_migrations (
 )
 """
 
-_HALF_BUILT = "select not indisvalid from pg_index where indexrelid = to_regclass($1)"
+_OLDER = "our types to the older server's tables"
 
 
 class MigrationError(Exception):
@@ -61,10 +63,12 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         if connection.get_server_version().major < 15:
             raise MigrationError("PostgreSQL 15 or newer is needed: point DATABASE_URL at one")
         if dry_run:
-            return [m.name for m in await _missing(connection)]
+            older_too = [_OLDER] if await older.is_older(connection) else []
+            return older_too + [m.name for m in await _missing(connection)]
         await _lock(connection)
         await connection.execute(_JOURNAL)
-        applied = []
+        await connection.execute("set onsettle.actor = 'migrate'")
+        applied = await _older(connection)
         for migration in await _missing(connection):
             await _apply(connection, migration)
             applied.append(migration.name)
@@ -74,14 +78,24 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         await connection.close()
 
 
-async def _lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _lock(connection: Connection) -> None:
     # Tried again rather than waited for: a waiting statement holds a snapshot, and an index that
     # is built concurrently waits for every snapshot, so the two would wait for each other.
     while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
 
 
-async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Migration]:
+async def _older(connection: Connection) -> list[str]:
+    """The older server's tables, where there are any, get our types before anything else."""
+    applied = []
+    if await older.is_older(connection):
+        await older.upgrade(connection)
+        applied = [_OLDER]
+    await older.finish(connection)
+    return applied
+
+
+async def _missing(connection: Connection) -> list[Migration]:
     known: dict[int, str] = {}
     if await connection.fetchval("select to_regclass('schema_migrations') is not null"):
         rows = await connection.fetch("select version, checksum from schema_migrations")
@@ -99,17 +113,18 @@ async def _missing(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Mig
     return [m for m in every if m.version not in known]
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+async def _apply(connection: Connection, migration: Migration) -> None:
     record = "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)"
     values = (migration.version, migration.name, migration.checksum)
     if migration.transactional:
-        async with connection.transaction():
-            await connection.execute(migration.text)
-            await connection.execute(record, *values)
+        await patiently(connection, migration.text, (record, *values))
         return
     for statement in _statements(migration.text):
-        await _drop_half_built(connection, statement)
-        await connection.execute(statement)
+        named = re.search(r"index concurrently if not exists (\w+)", statement)
+        if named is None:
+            await connection.execute(statement)
+        else:
+            await build_index(connection, named[1], statement)
     await connection.execute(record, *values)
 
 
@@ -118,16 +133,7 @@ def _statements(text: str) -> list[str]:
     return [part for part in "\n".join(lines).split(";") if part.strip()]
 
 
-async def _drop_half_built(
-    connection: "asyncpg.Connection[asyncpg.Record]", statement: str
-) -> None:
-    """An index whose building was interrupted stays behind, and no query uses it."""
-    named = re.search(r"index concurrently if not exists (\w+)", statement)
-    if named is not None and await connection.fetchval(_HALF_BUILT, named[1]):
-        await connection.execute(f"drop index concurrently {named[1]}")
-
-
-async def _settings(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _settings(connection: Connection) -> None:
     """Every setting is a row with its description; a value that stands is never touched."""
     await connection.executemany(
         "insert into system_settings (key, value, description) values ($1, $2, $3)"

@@ -86,7 +86,9 @@ def _quantities(ledger: Ledger, report: Report) -> None:
         completed = payment["status"] == PaymentStatus.COMPLETED
         queued = rows[payment["id"]]
         if completed and payment["payment_type"] == "mint" and queued != payment["quantity"]:
-            report.differences.append(
+            # What another program completed before we knew of it, that program delivered.
+            before_us = payment["by_hand"] and payment["final"] and payment["block_number"] is None
+            (report.notes if before_us else report.differences).append(
                 f"payment {payment['id']}: {payment['quantity']} mints were paid for,"
                 f" {queued} are queued"
             )

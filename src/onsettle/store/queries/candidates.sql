@@ -4,7 +4,7 @@
 from payment_queue
 where chain_id = $1 and status = 'pending' and valid_before < $2
     and not final and block_number is null
-    and (hold_until is null or hold_until <= now()) and not needs_lookup
+    and (hold_until is null or hold_until <= now()) and not needs_lookup and not unchecked
     and duplicate_of is null and payment_token_address <> all($4::text[])
 order by valid_before limit $3)
 union all
@@ -12,7 +12,7 @@ union all
     valid_before, "authorization" ->> 'signature' as signature, alone, rounds, created_at
 from payment_queue
 where chain_id = $1 and status = 'pending' and valid_before >= $2
-    and (hold_until is null or hold_until <= now()) and not needs_lookup
+    and (hold_until is null or hold_until <= now()) and not needs_lookup and not unchecked
     and duplicate_of is null and payment_token_address <> all($4::text[])
 order by created_at limit $3)
 limit $3

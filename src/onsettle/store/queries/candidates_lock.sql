@@ -1,5 +1,5 @@
 -- The re-check inside the signing commit. Rows that moved or are locked are left to others.
 select id from payment_queue p
-where id = any($1::uuid[]) and status = 'pending' and not needs_lookup
+where id = any($1::uuid[]) and status = 'pending' and not needs_lookup and not unchecked
     and not exists (select 1 from transactions t where t.id = p.transaction_id and t.state = 'live')
 for update skip locked
