@@ -31,10 +31,3 @@ create index concurrently if not exists mint_queue_unadopted_open
 create index concurrently if not exists payment_queue_refused
     on payment_queue (refused)
     where refused is not null;
-
--- What has not landed and can still change, by deadline: completed ones too, after a reorg.
-create index concurrently if not exists payment_queue_undecided
-    on payment_queue (chain_id, valid_before)
-    where not final and block_number is null;
-
-drop index concurrently if exists payment_queue_open_deadline;

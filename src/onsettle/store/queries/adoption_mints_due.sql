@@ -11,4 +11,5 @@ with batch as (
 )
 select distinct p.id from batch
 join payment_queue p on p.payer in (batch.payer_address, lower(batch.payer_address))
+    and p.status in ('completed', 'failed', 'confirmation_failed')
     and lower(p.tx_hash) = lower(batch.payment_tx_hash)

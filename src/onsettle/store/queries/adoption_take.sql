@@ -48,8 +48,10 @@ with picked as materialized (
     from judged j
     left join lateral (
         select q.id from payment_queue q
-        where q.chain_id = j.chain_id and q.payment_token_address = j.asset
-            and q.payer = j.payer and q.authorization_nonce = j.nonce and q.duplicate_of is null
+        where payment_identity(
+                q.chain_id, q.payment_token_address, q.payer, q.authorization_nonce)
+            = payment_identity(j.chain_id, j.asset, j.payer, j.nonce)
+            and q.chain_id is not null and q.duplicate_of is null
     ) as standing on true
     where j.problem is null
     window same as (
