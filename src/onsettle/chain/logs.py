@@ -5,7 +5,6 @@ evidence, and is dropped.
 """
 
 import re
-from collections.abc import Mapping
 from typing import TypedDict
 
 from onsettle.chain.abi import (
@@ -22,10 +21,11 @@ from onsettle.domain.evidence import (
     Transfer,
 )
 
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_WORD = re.compile(r"0x[0-9a-f]{64}")
-_DATA = re.compile(r"0x([0-9a-f]{64})*")
-_QUANTITY = re.compile(r"0x[0-9a-f]{1,16}")
+# All that must be in a log, in one pattern: there are three logs for each payment.
+_WHOLE = re.compile(
+    r"0x[0-9a-f]{40} 0x[0-9a-f]{64} 0x[0-9a-f]{1,16} 0x[0-9a-f]{64} 0x[0-9a-f]{1,16}"
+    r" 0x([0-9a-f]{64})*( 0x[0-9a-f]{64})+"
+)
 _PADDED_ADDRESS = "0x" + "0" * 24
 
 
@@ -51,17 +51,28 @@ def decode_logs(entries: object) -> list[ChainEvent]:
 
 def decode_log(entry: object) -> ChainEvent | None:
     """The event of one log entry, or None when it is not one that we know, whole and canonical."""
-    if not isinstance(entry, Mapping) or entry.get("removed") not in (None, False):
+    if not isinstance(entry, dict) or entry.get("removed") not in (None, False):
         return None
     try:
-        words = [_match(_WORD, topic) for topic in entry["topics"]]
-        data = _match(_DATA, entry["data"])
+        fields = (
+            entry["address"],
+            entry["transactionHash"],
+            entry["blockNumber"],
+            entry["blockHash"],
+            entry["logIndex"],
+            entry["data"],
+            *entry["topics"],
+        )
+        whole = " ".join(fields).lower()
+        if _WHOLE.fullmatch(whole) is None:
+            return None
+        address, tx_hash, number, block_hash, index, data, *words = whole.split(" ")
         place: _Place = {
-            "address": _match(_ADDRESS, entry["address"]),
-            "tx_hash": _match(_WORD, entry["transactionHash"]),
-            "block_number": int(_match(_QUANTITY, entry["blockNumber"]), 16),
-            "block_hash": _match(_WORD, entry["blockHash"]),
-            "log_index": int(_match(_QUANTITY, entry["logIndex"]), 16),
+            "address": address,
+            "tx_hash": tx_hash,
+            "block_number": int(number, 16),
+            "block_hash": block_hash,
+            "log_index": int(index, 16),
         }
         return _event(words, data, place)
     except (KeyError, TypeError, ValueError):
@@ -104,10 +115,3 @@ def _address(word: str) -> str:
     if not word.startswith(_PADDED_ADDRESS):
         raise ValueError("this word is not an address")
     return "0x" + word[26:]
-
-
-def _match(pattern: re.Pattern[str], field: object) -> str:
-    lower = field.lower() if isinstance(field, str) else ""
-    if not pattern.fullmatch(lower):
-        raise ValueError("malformed")
-    return lower

@@ -59,7 +59,7 @@ class Gas:
         known = self._known.get(key)
         if known is not None and time.monotonic() - known[0] < _KEEP_S:
             return known[1]
-        data = abi.transfer_with_authorization(candidate.authorization)
+        data = candidate.call
         call = {"from": sender, "to": candidate.asset, "data": "0x" + data.hex()}
         estimate = number(await view.endpoint.call("eth_estimateGas", call))
         if candidate.plain:
@@ -105,7 +105,7 @@ async def units_of(
 async def _single(gas: Gas, candidate: Candidate, view: View, sender: str) -> Unit:
     return Unit(
         to=candidate.asset,
-        data=abi.transfer_with_authorization(candidate.authorization),
+        data=candidate.call,
         gas_limit=await gas.single(candidate, view, sender),
         payment_ids=(candidate.id,),
     )
@@ -118,9 +118,7 @@ async def _pack(
         return await _single(gas, pack[0], view, sender)
     return Unit(
         to=network.config.multicall,
-        data=abi.aggregate3(
-            [(c.asset, True, abi.transfer_with_authorization(c.authorization)) for c in pack]
-        ),
+        data=abi.aggregate3([(c.asset, True, c.call) for c in pack]),
         gas_limit=gas.of_pack(parts),
         payment_ids=tuple(c.id for c in pack),
     )

@@ -46,7 +46,7 @@ async def simulate(
     busy = _busy(candidates, in_flight)
     # Balances first: the transfers that follow in the same call would change them.
     calls = [(asset, abi.balance_of(payer)) for payer, asset in busy]
-    calls += [(c.asset, abi.transfer_with_authorization(c.authorization)) for c in candidates]
+    calls += [(c.asset, c.call) for c in candidates]
     answers = await _run(network, endpoint, sender, calls)
     balances = {
         purse: _balance(answer) for purse, answer in zip(busy, answers[: len(busy)], strict=True)
