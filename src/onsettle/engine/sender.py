@@ -20,7 +20,7 @@ from onsettle.store.database import Connection, Database, changed, sql
 # Those with less than this left go ahead of the others.
 _URGENT_S = 120
 # A page of waiting payments is read for all wallets of this process; older than this, it is stale.
-_FRESH_S = 1.0
+_FRESH_S = 3.0
 _READ_AHEAD = 4
 _LONGEST_PAGE = 8000
 # What another worker should have picked is left to it for so long.
