@@ -11,7 +11,7 @@ create index concurrently if not exists payment_queue_pending
     where status = 'pending';
 
 create index concurrently if not exists payment_queue_unfinished_payer
-    on payment_queue (chain_id, payer)
+    on payment_queue (chain_id, payer, status)
     where status in ('pending', 'processing', 'sent');
 
 create index concurrently if not exists payment_queue_open_deadline

@@ -1,8 +1,11 @@
 -- The payments that these uses may belong to.
 select p.id, p.payment_token_address, p.payer, p.authorization_nonce, p.pay_to, p.amount
 from unnest($2::text[], $3::text[], $4::text[]) as u(asset, payer, nonce)
-join payment_queue p
-    on payment_identity(p.chain_id, p.payment_token_address, p.payer, p.authorization_nonce)
-        = payment_identity($1, u.asset, u.payer, u.nonce)
-    and p.payment_token_address = u.asset and p.payer = u.payer and p.authorization_nonce = u.nonce
-where p.chain_id = $1 and p.duplicate_of is null
+cross join lateral (
+    select * from payment_queue p
+    where payment_identity(p.chain_id, p.payment_token_address, p.payer, p.authorization_nonce)
+            = payment_identity($1, u.asset, u.payer, u.nonce)
+        and p.chain_id is not null and p.duplicate_of is null
+        and p.chain_id = $1 and p.payment_token_address = u.asset and p.payer = u.payer
+        and p.authorization_nonce = u.nonce
+    limit 1) as p
