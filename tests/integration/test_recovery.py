@@ -1,11 +1,13 @@
 """Recovery commands against a running engine: evidence first, and nothing is ever sent twice."""
 
+import asyncio
 from uuid import UUID
 
 import asyncpg
 
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
+from onsettle.local.payers import fund
 from onsettle.runtime import Engine
 from tests.harness.commands import onsettle
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
@@ -163,3 +165,40 @@ async def test_stuck_says_why_since_when_and_what_comes_next(stack: Stack) -> No
     stopped = (await onsettle(env, "stuck", "--json")).ok()
     assert stopped.json["workers"] == 0
     assert stopped.json["networks"][0]["why"] == "no worker is running"
+
+
+async def test_a_payment_that_failed_for_its_balance_is_sent_again_on_request(
+    stack: Stack,
+) -> None:
+    """Once the payer has the money, an operator may send it again; two operators at once send it
+    once, and its rounds begin anew."""
+    async with stack.engine() as engine:
+        [payer] = await stack.payers(1, PRICE - 1)
+        [payment] = ids_of(await engine.intake.submit_many([stack.body(engine, payer)]))
+        await stack.all_are(engine, [payment], "failed")
+        await by_hand(stack, "update payment_queue set rounds = 2")
+        await fund(stack.chain.rpc_url, stack.asset, [payer.address], PRICE)
+        env = stack.process_environment()
+        words = ("retry", "--status", "failed", "--error", "insufficient", "--yes", "--json")
+        both = await asyncio.gather(onsettle(env, *words), onsettle(env, *words))
+        done = [case["done"] for each in both for case in each.json["payments"]]
+        assert done.count(True) == 1, both
+        row = await engine.db.fetchrow("payment_get", payment)
+        assert row is not None
+        assert row["rounds"] == 0
+        await stack.all_are(engine, [payment], "completed")
+        assert await stack.token_balance(PAYEE) == PRICE
+
+
+async def test_what_was_never_there_is_named(stack: Stack) -> None:
+    """Unknown ids, wrong options and a duration that is none are refused in words."""
+    async with stack.engine(start=False):
+        env = stack.process_environment()
+        missing = await onsettle(env, "retry", str(UUID(int=7)), "--yes")
+        assert (missing.code, "There is no payment" in missing.err) == (1, True)
+        neither = await onsettle(env, "retry", "--error", "x", "--yes")
+        assert (neither.code, "Name payments" in neither.err) == (2, True)
+        never = await onsettle(env, "stuck", "--older-than", "soon")
+        assert (never.code, "not a duration" in never.err) == (2, True)
+        asks = await onsettle(env, "reset-stuck", "--json")
+        assert (asks.code, "add --yes or --dry-run" in asks.err) == (2, True)

@@ -1,8 +1,11 @@
 """Stopping, starting and replacing workers, as real processes and with payments in flight."""
 
 import asyncio
+import socket
 from functools import partial
 from uuid import UUID
+
+import httpx
 
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, quick, transactions
@@ -82,6 +85,40 @@ async def test_sigterm_is_obeyed_while_the_node_does_not_answer(stack: Stack) ->
 
             await eventually(asking)
             await asyncio.gather(ended(worker), ended(starting))
+
+
+async def test_serve_obeys_sigterm_with_a_stream_open(stack: Stack) -> None:
+    """The API closes with its clients still connected; what it acknowledged is settled by the next
+    process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    env = stack.process_environment(port=str(port))
+    async with stack.engine(start=False) as engine:
+        await quick(stack, engine)
+        [payer] = await stack.payers(1)
+        await stack.hold_blocks()
+        service = await start(env, "serve")
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def ready() -> bool:
+                try:
+                    return (await client.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(ready)
+            answer = await client.post("/v1/payments", json=stack.body(engine, payer))
+            assert answer.status_code == 202, answer.text
+            payment = UUID(answer.json()["id"])
+            stream = {"accept": "text/event-stream"}
+            async with client.stream("GET", f"/v1/payments/{payment}/events", headers=stream):
+                await stack.all_are(engine, [payment], "sent")
+                await ended(service)
+        assert await holders(engine) == set()
+        again = await start(env, "worker")
+        await stack.release_blocks()
+        await stack.all_are(engine, [payment], "completed")
+        await ended(again)
 
 
 async def test_a_rolling_restart_of_two_workers_loses_nothing(two_wallets: Stack) -> None:
