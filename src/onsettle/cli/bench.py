@@ -61,6 +61,9 @@ def command(
 def _save(result: dict[str, object], folder: Path) -> None:
     import json
 
+    from onsettle.local.bench.chart import draw
+
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(result), indent=1, ensure_ascii=False)
     (folder / "latest.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "chart.svg").write_text(draw(result), encoding="utf-8")
