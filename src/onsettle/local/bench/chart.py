@@ -45,8 +45,9 @@ def draw(result: Mapping[str, Any]) -> str:
     bars = list(rates(result))
     most = max((rate for _, _, rate in bars), default=1.0)
     height = 34 + len(bars) * (_BAR + _GAP)
+    box = f"0 0 {_LEFT + _WIDTH + _RIGHT} {height}"
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + _RIGHT} {height}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">',
         f'<g font-family="sans-serif" font-size="14" fill="{_TEXT}">',
         "<title>Payments per second, from the first acceptance to the last completion</title>",
         f'<text x="{_LEFT}" y="16">payments per second</text>',
@@ -54,10 +55,10 @@ def draw(result: Mapping[str, Any]) -> str:
     for position, (label, kind, rate) in enumerate(bars):
         top = 28 + position * (_BAR + _GAP)
         width = max(2, round(_WIDTH * rate / most))
-        middle = top + _BAR - 6
+        middle, colour = top + _BAR - 6, _COLOURS[kind]
         lines += [
             f'<text x="{_LEFT - 10}" y="{middle}" text-anchor="end">{escape(label)}</text>',
-            f'<rect x="{_LEFT}" y="{top}" width="{width}" height="{_BAR}" fill="{_COLOURS[kind]}"/>',
+            f'<rect x="{_LEFT}" y="{top}" width="{width}" height="{_BAR}" fill="{colour}"/>',
             f'<text x="{_LEFT + width + 8}" y="{middle}">{_rounded(rate)}</text>',
         ]
     return "\n".join([*lines, "</g>", "</svg>", ""])
