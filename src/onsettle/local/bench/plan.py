@@ -30,9 +30,9 @@ PACKED: Mapping[str, object] = {
 PROFILES: tuple[Profile, ...] = (
     Profile(
         name="sync",
-        about="the guide's before: the next batch waits for the one before it",
+        about="the guide's before: batches of 10, the next waits for the one before it",
         payments=200,
-        settings={"payment_mode": "sync", "payment_batch_size": 50},
+        settings={"payment_mode": "sync", "payment_batch_size": 10},
     ),
     Profile(name="default", about="default settings", payments=2000),
     Profile(
