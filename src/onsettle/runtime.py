@@ -16,6 +16,7 @@ from onsettle.chain.token import TokenError
 from onsettle.config import Config, NetworkSection
 from onsettle.engine.intake import Intake
 from onsettle.engine.network import Network, NetworkRefused
+from onsettle.engine.notifier import Notifier
 from onsettle.engine.settings import SettingsReader
 from onsettle.engine.worker import Worker
 from onsettle.store.database import UNAVAILABLE, Database
@@ -35,7 +36,8 @@ class Engine:
         self.db = db
         self.networks: dict[int, Network] = {}
         self.settings = SettingsReader(db)
-        self.worker = Worker(db, self.networks, self.settings)
+        self._notifiers = _notifiers(config, db)
+        self.worker = Worker(db, self.networks, self.settings, self._notifiers)
         self.intake = Intake(
             db, self.networks, self.settings, len(config.networks), self.worker.hint
         )
@@ -107,7 +109,7 @@ class Engine:
                 task = asyncio.create_task(self._keep_opening(section, pool))
                 self._opening.append(task)
         if self._started:
-            self.worker.start()
+            await self._begin()
 
     def _report(self, subject: str, problem: str) -> None:
         if self._problems.get(subject) != problem:
@@ -144,7 +146,14 @@ class Engine:
         """Start settling, as soon as the database has answered."""
         self._started = True
         if self.prepared:
-            self.worker.start()
+            await self._begin()
+
+    async def _begin(self) -> None:
+        for notifier in self._notifiers:
+            # Before anything completes; where the database is down again it is done later.
+            with contextlib.suppress(*UNAVAILABLE):
+                await notifier.open()
+        self.worker.start()
 
     async def stop(self) -> None:
         """Finish what is signed, give leases back."""
@@ -160,6 +169,12 @@ class Engine:
         for pool in self._pools:
             await pool.close()
         await self.db.close()
+
+
+def _notifiers(config: Config, db: Database) -> list[Notifier]:
+    if config.webhook_url is None or config.webhook_secret is None:
+        return []
+    return [Notifier(db, config.webhook_url, config.webhook_secret.get_secret_value())]
 
 
 def _signers(keys: Sequence[SecretStr], password: str | None) -> list[LocalSigner]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "logs": "What happened to payments, and where logs go.",
     "psql": "Open the database.",
     "doctor": "Check the set-up, and say what to do.",
+    "webhooks": "List and replay messages about completed payments.",
     "verify": "Compare the books with the chain.",
     "bench": "Measure throughput, latency and cost on this machine.",
     "local": "Run a local chain and database to develop against.",

@@ -3,9 +3,12 @@
 import uuid
 from collections.abc import Sequence
 
+from onsettle.domain.delivery import message_id
 from onsettle.engine.adoption import link_mints
 from onsettle.engine.lookup import Block
 from onsettle.store.database import Connection, sql
+
+COMPLETED = "payment.completed"
 
 
 async def write_landed(
@@ -31,6 +34,13 @@ async def write_landed(
 
 async def fulfil(connection: Connection, ids: Sequence[uuid.UUID]) -> None:
     """Fulfilment rows, in the commit that completes the payment."""
-    if ids:
-        await link_mints(connection, ids)
-        await connection.execute(sql("payments_fulfil"), list(ids))
+    if not ids:
+        return
+    await link_mints(connection, ids)
+    await connection.execute(sql("payments_fulfil"), list(ids))
+    await connection.execute(
+        sql("payments_outbox"),
+        list(ids),
+        [message_id(each, COMPLETED, "webhook") for each in ids],
+        [message_id(each, COMPLETED, "handler") for each in ids],
+    )

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -27,9 +27,15 @@ class Worker(Loop):
     """Starts the loops of every network, says that it is alive, takes its share of wallets."""
 
     def __init__(
-        self, db: Database, networks: Mapping[int, Network], settings: SettingsReader
+        self,
+        db: Database,
+        networks: Mapping[int, Network],
+        settings: SettingsReader,
+        more: Sequence[Loop] = (),
     ) -> None:
+        """`more` are loops that are started and stopped with this one."""
         super().__init__("worker")
+        self._more = more
         self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._db = db
         self._networks = networks
@@ -49,6 +55,7 @@ class Worker(Loop):
             self._loops = [
                 Janitor(self._db),
                 Adoption(self._db, self._networks, self._settings, self.hint),
+                *self._more,
             ]
             for loop in self._loops:
                 loop.start()

@@ -1,0 +1,1 @@
+delete from channels where name = $1

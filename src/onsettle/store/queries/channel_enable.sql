@@ -1,0 +1,1 @@
+update channels set disabled = null, updated_at = now() where name = $1
