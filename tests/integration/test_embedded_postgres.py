@@ -194,6 +194,22 @@ async def test_a_number_that_is_another_program_s_now_does_not_stop_it(folder: P
         assert await answers(server)
 
 
+async def test_a_start_that_is_given_up_leaves_nothing_running(folder: Path) -> None:
+    """Ctrl-C in the middle of a start: the server that was on its way is stopped, too."""
+    server, said = EmbeddedPostgres(folder), find_place(folder).home / "start.log"
+
+    async def under_way() -> bool:
+        return await asyncio.to_thread(said.exists)
+
+    start = asyncio.create_task(server.start())
+    await eventually(under_way, every_s=0.005)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert server.pid is None
+    assert not await answers(server)
+
+
 async def test_half_a_cluster_is_made_again(folder: Path) -> None:
     """Somebody pulled the plug while the cluster was being made."""
     where = find_place(folder)

@@ -257,7 +257,7 @@ class EmbeddedPostgres:
         """Run one of PostgreSQL's programs: its exit code, and what it said."""
         account = self._here.account
         # Not by asyncio's own means: uvloop starts no process as another user.
-        ended = await asyncio.to_thread(
+        work = asyncio.to_thread(
             subprocess.run,
             [str(self._here.programs / name), *args],
             cwd=self._here.home,
@@ -270,6 +270,12 @@ class EmbeddedPostgres:
             extra_groups=[] if account.switched else None,
             env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._here.home), "LC_ALL": "C"},
         )
+        running = asyncio.create_task(work)
+        try:
+            ended = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await running  # a server that is being started can be stopped when it is there
+            raise
         return ended.returncode, ended.stdout.decode(errors="replace").strip()
 
     async def _answers(self) -> bool:
