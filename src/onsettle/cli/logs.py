@@ -31,8 +31,9 @@ def command(lines: int, failed: bool, follow: bool, as_json: bool) -> None:
 
 
 async def _tell(lines: int, failed: bool, *, follow: bool, as_json: bool) -> None:
+    query = "recovery_failures" if failed else "recovery_journal"
     async with opened() as db:
-        rows = [dict(row) for row in await db.fetch("recovery_journal", lines, 0, failed)]
+        rows = [dict(row) for row in await db.fetch(query, lines, 0)][-lines:]
         if as_json:
             print_json(rows)
             return
@@ -44,7 +45,7 @@ async def _tell(lines: int, failed: bool, *, follow: bool, as_json: bool) -> Non
             if not follow:
                 return
             await asyncio.sleep(_EVERY_S)
-            rows = [dict(r) for r in await db.fetch("recovery_journal", 10_000, seen, failed)]
+            rows = [dict(r) for r in await db.fetch(query, 10_000, seen)]
 
 
 def _line(row: dict[str, Any]) -> str:

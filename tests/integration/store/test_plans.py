@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,14 @@ _LARGE = {"payment_queue", "mint_queue", "transactions", "attempts", "payment_ev
 #: Run when a person asks, not by a loop: they may read everything, or a page of it.
 ASKED = {"payments_list", "payments_of_payer", "wallets_list", "adoption_left"}
 ASKED_PREFIXES = ("verify_", "recovery_", "doctor_", "stuck_", "stats_")
+
+#: Asked by a person who has no time.
+IN_TROUBLE = (
+    "stuck_payments", "stuck_mints", "stuck_reprocess", "stuck_outbox", "recovery_stuck",
+    "recovery_like", "recovery_payments", "recovery_mints", "recovery_mints_open",
+    "recovery_journal", "recovery_failures", "payments_retry", "mints_retry", "doctor_locks",
+    "alarms_open",
+)  # fmt: skip
 
 _HEAD = _ROWS // 50
 _HASH = "0x" + hashlib.md5(b"hash7").hexdigest() * 2
@@ -54,6 +62,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "mints_by_ids": ([_MINT],),
     "payment_get": (_PAYMENT,),
     "payments_pending_count": (1_000_000,),
+    "recovery_journal": (100, 0),
+    "recovery_failures": (100, 0),
     "janitor_attempts": (0, 604_800.0, 2000),
     "janitor_events": (0, 7_776_000.0, 2000),
 }
@@ -139,11 +149,23 @@ async def _plan(connection: Connection, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_no_loop_reads_finished_rows(finished: str, mode: str) -> None:
     """Every query that a loop runs touches a bounded number of rows, however many are finished."""
-    connection = await asyncpg.connect(finished)
+    scans = await _scans(finished, mode, _queries())
+    assert not scans, "\n".join(scans)
+
+
+async def test_what_an_operator_asks_in_trouble_reads_no_finished_rows(finished: str) -> None:
+    """`stuck`, `reset-stuck` and the like answer at once, however many payments are finished."""
+    scans = await _scans(finished, "auto", IN_TROUBLE)
+    assert not scans, "\n".join(scans)
+
+
+async def _scans(dsn: str, mode: str, queries: Sequence[str]) -> list[str]:
+    """Which of these queries read more of a large table than they should."""
+    connection = await asyncpg.connect(dsn)
     await connection.execute(f"set plan_cache_mode = {mode}; set onsettle.actor = 'engine'")
     scans: list[str] = []
     try:
-        for name in _queries():
+        for name in queries:
             for node in _nodes(await _plan(connection, name)):
                 table = node.get("Relation Name")
                 if table not in _LARGE or node["Node Type"] == "ModifyTable":
@@ -152,7 +174,7 @@ async def test_no_loop_reads_finished_rows(finished: str, mode: str) -> None:
                     scans.append(f"{name}: {node['Node Type']} of {table}, {_reads(node):.0f} rows")
     finally:
         await connection.close()
-    assert not scans, "\n".join(scans)
+    return scans
 
 
 async def test_indexes_of_unfinished_rows_stay_small(finished: str) -> None:

@@ -3,6 +3,6 @@ select * from (
     select e.id, e.at, e.payment_id, e.from_status, e.to_status, e.reason,
         e.evidence ->> 'tx_hash' as tx_hash, e.evidence ->> 'error' as error
     from payment_events e
-    where e.id > $2 and (not $3 or e.to_status in ('failed', 'confirmation_failed'))
+    where e.id > $2
     order by e.id desc limit $1) as newest
 order by id

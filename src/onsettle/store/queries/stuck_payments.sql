@@ -7,12 +7,16 @@ select p.id, p.chain_id, p.status, p.reason, p.error, p.payer, p.tx_hash, p.crea
         where l.chain_id = t.chain_id and l.wallet = t.wallet and l.state = 'live') as lowest,
     exists (select 1 from workers k
         where k.seen_at > now() - interval '6 seconds' and t.wallet = any(k.addresses)) as keyed
-from payment_queue p
+from (
+    select * from payment_queue where not final and block_number is null and status <> 'completed'
+    union all
+    select * from payment_queue
+    where not final and block_number is not null and status <> 'completed') p
 left join transactions t on t.id = p.transaction_id
 left join lateral (
     select answer, tries, tried_at from attempts
     where transaction_id = t.id order by created_at desc, hash limit 1) as a on true
-where not p.final and p.status <> 'completed' and p.chain_id is not null and p.duplicate_of is null
+where p.chain_id is not null and p.duplicate_of is null
     and case
         when p.status in ('sent', 'processing')
             then coalesce(p.processed_at, p.created_at) < now() - make_interval(secs => $1)
