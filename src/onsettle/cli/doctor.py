@@ -3,8 +3,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import configured, dsn_of, json_option, plain, print_json
+from onsettle.cli.session import dsn_of, json_option, plain, print_json
 from onsettle.config import Config, NetworkSection, load
+from onsettle.local.database import configured
 
 if TYPE_CHECKING:
     from onsettle.chain.rpc import Pool

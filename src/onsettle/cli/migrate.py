@@ -2,8 +2,9 @@ import asyncio
 
 import click
 
-from onsettle.cli.session import configured, dry_run_option, dsn_of
+from onsettle.cli.session import dry_run_option, dsn_of
 from onsettle.config import Config
+from onsettle.local.database import configured
 
 
 @click.command()

@@ -5,8 +5,9 @@ import subprocess
 
 import click
 
-from onsettle.cli.session import configured, dsn_of
+from onsettle.cli.session import dsn_of
 from onsettle.config import load
+from onsettle.local.database import configured
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import agreed, configured, print_json
+from onsettle.cli.session import agreed, print_json
 from onsettle.cli.worker import checked_config
+from onsettle.local.database import configured
 
 if TYPE_CHECKING:
     from onsettle.engine.recovery import Case

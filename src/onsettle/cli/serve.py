@@ -3,9 +3,9 @@ import asyncio
 import click
 
 from onsettle.cli.running import run
-from onsettle.cli.session import configured
 from onsettle.cli.stopping import stop_event, unless_stopped
 from onsettle.cli.worker import checked_config
+from onsettle.local.database import configured
 
 
 @click.command()

@@ -11,27 +11,12 @@ import click
 import orjson
 
 from onsettle.config import Config, load
+from onsettle.local.database import configured
 from onsettle.store.database import Database
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would change.")
-
-
-@asynccontextmanager
-async def configured(config: Config) -> AsyncIterator[Config]:
-    """The configuration with a database in it: the embedded one where none is named."""
-    if config.database_url is not None:
-        yield config
-        return
-    from onsettle.local.postgres import EmbeddedPostgres
-
-    embedded = EmbeddedPostgres(config.data_dir)
-    dsn = await embedded.start()
-    try:
-        yield config.model_copy(update={"database_url": dsn})
-    finally:
-        await embedded.stop()
 
 
 def dsn_of(config: Config) -> str:

@@ -3,8 +3,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import configured, json_option, print_json
+from onsettle.cli.session import json_option, print_json
 from onsettle.cli.worker import checked_config
+from onsettle.local.database import configured
 
 if TYPE_CHECKING:
     from onsettle.engine.verify import Report

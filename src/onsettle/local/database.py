@@ -1,0 +1,21 @@
+"""The database that a configuration means: the one it names, or the embedded one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from onsettle.config import Config
+from onsettle.local.postgres import EmbeddedPostgres
+
+
+@asynccontextmanager
+async def configured(config: Config) -> AsyncIterator[Config]:
+    """The configuration with a database in it: the embedded one where none is named."""
+    if config.database_url is not None:
+        yield config
+        return
+    embedded = EmbeddedPostgres(config.data_dir)
+    dsn = await embedded.start()
+    try:
+        yield config.model_copy(update={"database_url": dsn})
+    finally:
+        await embedded.stop()

@@ -1,0 +1,130 @@
+"""Onsettle in a Python program."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from onsettle import Onsettle, Payment, PaymentFailed, PaymentStatus, Refused
+from onsettle.local.payers import Payer
+from tests.harness.stack import PRICE, Stack, eventually
+
+
+def _program(stack: Stack, **options: Any) -> Onsettle:
+    return Onsettle.from_env(stack.environment(), folder=stack.folder, **options)
+
+
+def _authorization(stack: Stack, onsettle: Onsettle, payer: Payer) -> dict[str, Any]:
+    body = stack.body(onsettle._open, payer)
+    authorization: dict[str, Any] = body["authorization"]
+    return authorization
+
+
+async def test_a_payment_is_submitted_waited_for_and_handled(stack: Stack) -> None:
+    """Ten lines settle a payment and mint for it; handlers, plain and async, are called."""
+    onsettle = _program(stack)
+    handled: list[Payment] = []
+    told = asyncio.Event()
+
+    @onsettle.on_completed
+    async def deliver(payment: Payment) -> None:
+        await asyncio.sleep(0)
+        handled.append(payment)
+
+    @onsettle.on_completed
+    def note(_: Payment) -> None:
+        told.set()
+
+    async with onsettle:
+        [payer] = await stack.payers(1)
+        authorization = _authorization(stack, onsettle, payer)
+        payment = await onsettle.submit(
+            authorization, token_address=stack.mint_token, quantity=2, metadata={"order": "7"}
+        )
+        assert payment.status in tuple(PaymentStatus)
+        assert (payment.payer, payment.amount) == (payer.address, PRICE)
+        assert payment.metadata == {"quantity": 2, "order": "7"}
+        done = await payment.completed(timeout_s=30)
+        assert done.status is PaymentStatus.COMPLETED
+        assert done.tx_hash
+        assert done.completed_at
+        await asyncio.wait_for(told.wait(), 30)
+        assert [each.id for each in handled] == [payment.id]
+        again = await onsettle.submit(
+            authorization, token_address=stack.mint_token, quantity=2, metadata={"order": "7"}
+        )
+        assert again.id == payment.id
+        assert again.status is PaymentStatus.COMPLETED
+        await stack.all_minted(onsettle._open, 2)
+
+
+async def test_a_handler_that_raises_is_called_again(stack: Stack) -> None:
+    """What a handler stumbles over is tried again, alone, until it goes through."""
+    onsettle = _program(stack)
+    tries: dict[object, int] = {}
+
+    @onsettle.on_completed
+    def sometimes(payment: Payment) -> None:
+        tries[payment.id] = tries.get(payment.id, 0) + 1
+        if payment.metadata.get("hard") and tries[payment.id] < 3:
+            raise RuntimeError("not yet")
+
+    async with onsettle:
+        payers = await stack.payers(2)
+        ids = []
+        for payer, hard in zip(payers, (True, False), strict=True):
+            authorization = _authorization(stack, onsettle, payer)
+            payment = await onsettle.submit(authorization, metadata={"hard": hard})
+            ids.append(payment.id)
+
+        async def all_done() -> bool:
+            rows = await onsettle._open.db.fetch("outbox_list", "delivered", None, 10)
+            return len(rows) == 2
+
+        await eventually(all_done)
+    assert [tries[each] for each in ids] == [3, 1]
+
+
+async def test_what_completed_while_nobody_listened_is_handled_later(stack: Stack) -> None:
+    """A program that was away finds what completed meanwhile, whoever settled it."""
+    seen: list[object] = []
+    first = _program(stack)
+    first.on_completed(lambda payment: seen.append(payment.id))
+    async with first:
+        pass
+    async with _program(stack) as settling:
+        [payer] = await stack.payers(1)
+        payment = await settling.submit(_authorization(stack, settling, payer))
+        await payment.completed(timeout_s=30)
+    assert seen == []
+    second = _program(stack, settle=False)
+    second.on_completed(lambda payment: seen.append(payment.id))
+    async with second:
+
+        async def handled() -> bool:
+            return seen == [payment.id]
+
+        await eventually(handled)
+
+
+async def test_failures_are_exceptions_with_a_code(stack: Stack) -> None:
+    """Refused at once or failed later: each says which payment, and why, in a stable word."""
+    async with _program(stack) as onsettle:
+        poor = Payer()
+        authorization = _authorization(stack, onsettle, poor)
+        payment = await onsettle.submit(authorization)
+        with pytest.raises(PaymentFailed) as failure:
+            await payment.completed(timeout_s=30)
+        assert failure.value.payment.reason == "insufficient_balance"
+        assert str(payment.id) in str(failure.value)
+        with pytest.raises(Refused) as refused:
+            await onsettle.submit({**authorization, "value": "1.5"})
+        assert refused.value.code == "invalid_amount"
+        await stack.hold_blocks()
+        [payer] = await stack.payers(1)
+        waiting = await onsettle.submit(_authorization(stack, onsettle, payer))
+        with pytest.raises(TimeoutError):
+            await waiting.completed(timeout_s=0.3)
+        assert (await waiting.refresh()).status is not PaymentStatus.COMPLETED
+    with pytest.raises(RuntimeError, match="async with"):
+        await onsettle.submit(authorization)
