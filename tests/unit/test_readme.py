@@ -65,3 +65,17 @@ class TestDocs:
         assert {name: (default, allowed) for name, default, allowed in rows} == {
             name: (render(getattr(DEFAULTS, name)), spec.allowed()) for name, spec in SPECS.items()
         }
+
+    def test_every_command_is_on_the_page(self) -> None:
+        """No command is hidden, and none is promised."""
+        page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+        cells = re.findall(r"^\| (`.+?) \|", page, re.MULTILINE)
+        assert {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)} == set(
+            COMMANDS
+        )
+
+    def test_every_file_that_is_named_exists(self) -> None:
+        """The way of a payment can be followed file by file."""
+        page = (ROOT / "docs" / "how-it-settles.md").read_text(encoding="utf-8")
+        files = re.findall(r"`(\w+/\w+\.py)`", page)
+        assert [it for it in files if not (ROOT / "src" / "onsettle" / it).exists()] == []
