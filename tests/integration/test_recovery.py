@@ -1,12 +1,17 @@
 """Recovery commands against a running engine: evidence first, and nothing is ever sent twice."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
+from onsettle.domain.evidence import AuthorizationUsed
+from onsettle.domain.outcome import Fate, Finding
+from onsettle.domain.recovery import Ruling, Verdict
+from onsettle.engine.recovery import Recovery
 from onsettle.local.payers import fund
 from onsettle.runtime import Engine
 from tests.harness.commands import onsettle
@@ -202,3 +207,34 @@ async def test_what_was_never_there_is_named(stack: Stack) -> None:
         assert (never.code, "not a duration" in never.err) == (2, True)
         asks = await onsettle(env, "reset-stuck", "--json")
         assert (asks.code, "add --yes or --dry-run" in asks.err) == (2, True)
+
+
+async def test_what_changed_since_the_look_is_not_acted_on(stack: Stack) -> None:
+    """Between the evidence and the write a transaction may come alive, or a block may go: the
+    write sees it, and does nothing."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+        await by_hand(stack, _BY_HAND)
+        recovery = Recovery(engine.db, engine.networks, engine.settings)
+        [case] = await recovery.look([payment])
+        assert case.ruling.verdict is Verdict.WAIT
+        as_if_free = replace(case, ruling=Ruling(verdict=Verdict.RETRY, why="it was free"))
+        [done] = await recovery.apply([as_if_free])
+        assert done.done is False
+        assert case.row is not None
+        dropped = AuthorizationUsed(
+            address=case.row["payment_token_address"], payer=case.row["payer"],
+            nonce=case.row["authorization_nonce"], tx_hash="0x" + "ab" * 32, block_number=1,
+            block_hash="0x" + "cd" * 32, log_index=0,
+        )  # fmt: skip
+        await by_hand(stack, "insert into blocks values (84532, 1, 'other', 'p', 1)")
+        as_if_landed = replace(
+            case,
+            ruling=Ruling(verdict=Verdict.COMPLETE, why="it was there"),
+            finding=Finding(fate=Fate.LANDED, event=dropped),
+        )
+        [done] = await recovery.apply([as_if_landed])
+        assert done.done is False
+        assert await stack.statuses(engine, [payment]) == ["confirmation_failed"]
+        await stack.release_blocks()
+        await stack.all_are(engine, [payment], "completed")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from onsettle.domain.fees import raised, wei
 from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
 
@@ -32,6 +33,13 @@ class Carrying:
     tried_at: datetime | None
     #: A live worker holds the wallet's key.
     keyed: bool
+    #: A node is known to have its newest version.
+    arrived: bool
+    signed_at: datetime | None
+    #: What the newest version pays at most, wei per gas.
+    max_fee: int
+    #: The newest version only frees the nonce.
+    noop: bool
 
     @property
     def name(self) -> str:
@@ -45,6 +53,8 @@ class Surroundings:
     now: datetime
     settings: RuntimeSettings
     workers: int
+    #: The network is known; it is not where a row came by SQL and was not checked yet.
+    known: bool
     #: The confirmer stands at the head of the chain.
     following: bool
     cursor: int | None
@@ -80,6 +90,12 @@ def diagnose(payment: Waiting, around: Surroundings) -> Diagnosis:
     """Why this payment waits and what comes next. The nearest cause is named first."""
     if not around.workers:
         return NO_WORKER
+    if not around.known:
+        return Diagnosis(
+            why="it was written by SQL and is not taken over yet",
+            next="it is checked like any other, then sent",
+            command="onsettle doctor",
+        )
     if payment.block_number is not None:
         return _in_block(payment.block_number, around)
     if not around.following:
@@ -159,12 +175,30 @@ def _live(payment: Waiting, tx: Carrying, around: Surroundings) -> Diagnosis:
             why=f"{tx.name} waits behind nonce {tx.lowest}",
             next="it is mined after that one, which the engine resends and pays more for",
         )
-    after = timedelta(milliseconds=around.settings.fee_bump_after_ms)
-    said = f"a node said: {tx.answer}" if tx.answer else "no node has answered for it"
+    said = f"a node said: {tx.answer}" if tx.answer else "no node was asked yet"
+    why = f"{tx.name} is not mined after {tx.tries} sends ({said})"
+    if tx.noop:
+        return Diagnosis(why=why, next="the nonce is freed: nothing on it can succeed any more")
+    return _pushed(why, tx, around.settings)
+
+
+def _pushed(why: str, tx: Carrying, settings: RuntimeSettings) -> Diagnosis:
+    """The lowest nonce of a wallet: offered again, then paid more for, up to the cap."""
+    if tx.tried_at is None or tx.signed_at is None:
+        return Diagnosis(why=why, next="it is offered to a node")
+    if not tx.arrived:
+        soon = timedelta(seconds=min(0.5 * 2 ** min(tx.tries, 5), 10))
+        return Diagnosis(why=why, next="the same bytes are sent again", at=tx.tried_at + soon)
+    if raised(tx.max_fee) > wei(settings.max_fee_gwei):
+        return Diagnosis(
+            why=f"{why}; it pays up to {tx.max_fee} wei per gas",
+            next="the same bytes are sent again, until the fee falls: max_fee_gwei allows no more",
+            command="onsettle settings max_fee_gwei GWEI",
+        )
     return Diagnosis(
-        why=f"{tx.name} is not mined after {tx.tries} sends ({said})",
+        why=why,
         next="the same bytes are sent again, then at a higher fee",
-        at=None if tx.tried_at is None else tx.tried_at + after,
+        at=tx.signed_at + timedelta(milliseconds=settings.fee_bump_after_ms),
     )
 
 

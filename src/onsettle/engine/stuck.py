@@ -52,8 +52,8 @@ async def read_stuck(db: Database, older_than_s: float) -> Stuck:
     networks = {row["chain_id"]: row for row in await db.fetch("networks_all")}
     now = datetime.now(UTC)
 
-    def around(chain_id: int, role: str) -> Surroundings:
-        return _surroundings(now, settings, workers, networks.get(chain_id), wallets, role)
+    def around(chain_id: int | None, role: str) -> Surroundings:
+        return _surroundings(now, settings, workers, networks.get(chain_id or 0), wallets, role)
 
     return Stuck(
         payments=[
@@ -88,6 +88,7 @@ def _surroundings(
         now=now,
         settings=settings,
         workers=workers,
+        known=network is not None,
         following=network is not None and network["following_since"] is not None,
         cursor=network["cursor_number"] if network else None,
         able=sum(1 for trouble in words.values() if trouble is None),
@@ -118,6 +119,10 @@ def _carrying(row: Record) -> Carrying | None:
         tries=row["tries"] or 0,
         tried_at=row["tried_at"],
         keyed=row["keyed"],
+        arrived=row["arrived"] is not None and row["answer"] != "unknown",
+        signed_at=row["signed_at"],
+        max_fee=int(row["max_fee"] or 0),
+        noop=bool(row["noop"]),
     )
 
 

@@ -3,6 +3,7 @@ select m.id, m.chain_id, m.payment_id, m.unit, m.status, m.error_message, m.retr
     m.created_at, m.mint_tx_hash,
     coalesce(p.status = 'completed' and p.block_number is not null, false) as paid,
     t.wallet, t.nonce, t.state, a.answer, coalesce(a.tries, 0) as tries, a.tried_at,
+    a.sent_at as arrived, a.created_at as signed_at, a.max_fee, a.noop,
     (select min(l.nonce) from transactions l
         where l.chain_id = t.chain_id and l.wallet = t.wallet and l.state = 'live') as lowest,
     exists (select 1 from workers k
@@ -11,7 +12,7 @@ from mint_queue m
 left join payment_queue p on p.id = m.payment_id
 left join transactions t on t.id = m.transaction_id
 left join lateral (
-    select answer, tries, tried_at from attempts
+    select answer, tries, tried_at, sent_at, created_at, max_fee, noop from attempts
     where transaction_id = t.id order by created_at desc, hash limit 1) as a on true
 where m.status in ('pending', 'processing', 'failed') and m.chain_id is not null
     and (m.status = 'failed' or m.retry_count > 0 or m.created_at < now() - make_interval(secs => $1))
