@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -132,6 +133,10 @@ async def test_a_service_comes_back_after_an_outage(folder: Path) -> None:
             assert (await pay(here.environment))["status"] == "completed"
             await here.chain.stop()
             await here.unready("no RPC endpoint answers")
+            status = await asyncio.to_thread(onsettle, folder, here.environment, "status")
+            assert re.search(
+                r"network default \(eip155:84532\): block \d+, read \S+ s ago", status.stdout
+            )
             await here.chain.start()
             await is_ready(here.environment)
             assert (await pay(here.environment))["status"] == "completed"

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onsettle.cli import COMMANDS, main
+from onsettle.cli.status import network_words
 from onsettle.log import set_up
 
 # A port that nothing listens on.
@@ -95,3 +96,11 @@ def test_a_log_line_is_json_where_nobody_watches(capsys: pytest.CaptureFixture[s
         root.setLevel(level)
         structlog.reset_defaults()
     assert (line["event"], line["payments"], line["level"]) == ("sent", 3, "info")
+
+
+def test_status_tells_a_network_that_nobody_reads() -> None:
+    """An old look is not told as if all were well."""
+    row = {"network": "eip155:1", "name": "main", "block_number": 7, "looked_ago_s": 1.5}
+    assert network_words(row) == "block 7, read 1.5 s ago"
+    assert "no RPC endpoint answers" in network_words(row | {"looked_ago_s": 65.0})
+    assert network_words(row | {"looked_ago_s": None}) == "not read yet"

@@ -8,6 +8,9 @@ from onsettle.cli.session import json_option, opened, print_json, table
 from onsettle.domain.payment import PaymentStatus
 from onsettle.domain.settings import DEFAULTS, read
 
+#: The longest gap between looks is two seconds by default.
+_LATE_S = 10
+
 
 @click.command()
 @json_option
@@ -27,6 +30,7 @@ async def _read() -> dict[str, Any]:
         wallets = await db.fetch("wallets_list", None)
         alarms = await db.fetch("alarms_open")
         workers = await db.fetch("workers_live")
+        networks = await db.fetch("networks_all")
         marked = await db.fetchval("stuck_reprocess")
         stored = {row["key"]: row["value"] for row in await db.fetch("settings_read")}
     now = datetime.now(UTC)
@@ -43,6 +47,7 @@ async def _read() -> dict[str, Any]:
         "payments": payments,
         "mints": mints,
         "wallets": [_wallet(dict(row)) for row in wallets],
+        "networks": [_network(dict(row), now) for row in networks],
         "alarms": [dict(row) for row in alarms],
         "workers": [dict(row) for row in workers],
         "hints": [*read(stored, DEFAULTS)[1], *([_reprocess(marked)] if marked else [])],
@@ -52,6 +57,27 @@ async def _read() -> dict[str, Any]:
 def _wallet(row: dict[str, Any]) -> dict[str, Any]:
     keys = ("chain_id", "address", "role", "live", "paused", "balance", "needs_balance", "note")
     return {key: row[key] for key in keys}
+
+
+def _network(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    looked = row["looked_at"]
+    return {
+        "network": f"eip155:{row['chain_id']}",
+        "name": row["name"],
+        "block_number": row["cursor_number"],
+        "looked_ago_s": None if looked is None else round((now - looked).total_seconds(), 1),
+    }
+
+
+def network_words(network: dict[str, Any]) -> str:
+    """How far a network has been read, and whether anybody reads it."""
+    ago = network["looked_ago_s"]
+    if ago is None:
+        return "not read yet"
+    words = f"block {network['block_number']}, read {ago:g} s ago"
+    if ago > _LATE_S:
+        words += ": no worker runs, or no RPC endpoint answers it; their logs say which"
+    return words
 
 
 def _reprocess(count: int) -> str:
@@ -66,6 +92,9 @@ def _print(state: dict[str, Any]) -> None:
     table(lines, {"status": "payments", "count": "count", "oldest_age_s": "oldest (s)"})
     click.echo("\nmints: " + (_counts(state["mints"]) or "none"))
     click.echo()
+    for network in state["networks"]:
+        name = f"{network['name']} ({network['network']})"
+        click.echo(f"network {name}: {network_words(network)}")
     for wallet in state["wallets"]:
         click.echo(f"wallet {wallet['address']} ({wallet['role']}): {wallet_words(wallet)}")
     if not state["wallets"]:
