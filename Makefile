@@ -12,6 +12,7 @@ NODE_TOOLS := node_modules/.installed-$(call checksum,cat package-lock.json requ
 PEERS := bench/.venv/.peers-$(call checksum,cat bench/requirements.txt bench/package-lock.json)
 
 SEED ?= 1
+MINUTES ?= 5
 
 # A virtual environment is made again when its Python is gone, or when PYTHON names another one.
 base_of = $(shell $(1) -c 'import sys; print(sys.base_prefix)' 2>/dev/null)
@@ -66,8 +67,8 @@ $(PEERS): | $(PROJECT)
 	scripts/install-bench-peers
 	@rm -f bench/.venv/.peers-* && touch $@
 
-torture: install
-	$(BIN)/python -m tests.torture --seed $(SEED)
+torture: install ## the service under faults: SEED=n MINUTES=5
+	$(BIN)/python -m tests.torture --seed $(SEED) --minutes $(MINUTES)
 
 mutants: install
 	$(BIN)/python -m tests.mutants

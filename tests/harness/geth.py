@@ -53,6 +53,9 @@ class GethRules:
         if tx.nonce < used:
             return _refuse(call, f"nonce too low: next nonce {used}, tx nonce {tx.nonce}")
         held = pool.get(tx.nonce)
+        if held is not None and not await self._knows(held.hash, then):
+            pool.pop(tx.nonce, None)
+            held = None
         if held is not None and held.hash == hash_:
             return _refuse(call, "already known")
         if held is not None and not _pays_more(tx.max_fee, tx.priority_fee, held):
@@ -63,6 +66,12 @@ class GethRules:
         if "result" in answer:
             pool[tx.nonce] = _Pooled(hash=hash_, max_fee=tx.max_fee, priority_fee=tx.priority_fee)
         return answer
+
+    async def _knows(self, hash_: str, then: Handler) -> bool:
+        """Whether the node behind still has it: a reorg or a test may have dropped it."""
+        call = {"jsonrpc": "2.0", "id": 0, "method": "eth_getTransactionByHash"}
+        [answer] = await then([dict(call, params=[hash_])])
+        return answer.get("result") is not None
 
     async def _used(self, sender: str, then: Handler) -> int:
         call = {"jsonrpc": "2.0", "id": 0, "method": "eth_getTransactionCount"}
