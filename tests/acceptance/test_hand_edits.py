@@ -46,7 +46,8 @@ async def test_whatever_is_written_by_hand_each_payment_ends_as_the_chain_says(
             await becomes(engine, expires[2], "confirmation_failed", "reversed", final=True)
             await becomes(engine, replaced[0], "failed", "manual", final=False)
             await becomes(engine, replaced[1], "confirmation_failed", "manual", final=False)
-            await becomes(engine, replaced[2], "confirmation_failed", "reversed", final=False)
+            # What stands as completed was delivered: it is sent again without being asked.
+            await becomes(engine, replaced[2], "completed", "landed")
             words = ["retry", *map(str, replaced), "--yes", "--json"]
 
             async def sent_again() -> bool:

@@ -123,12 +123,19 @@ _FAILURE = {
 
 
 def decide(
-    *, status: PaymentStatus, fate: Fate, carrier: Carrier, expired: bool, rounds: int
+    *,
+    status: PaymentStatus,
+    fate: Fate,
+    carrier: Carrier,
+    expired: bool,
+    rounds: int,
+    undone: bool = False,
 ) -> Move | None:
     """What a payment that has not landed becomes; None: nothing is decided.
 
-    `expired` says that the chain's time at the named block reached `validBefore`. LANDED is
-    written with its block by the caller and isn't decided here.
+    `expired` says that the chain's time at the named block reached `validBefore`; `undone`, that a
+    reorg took back its completion. LANDED is written with its block by the caller and isn't decided
+    here.
     """
     match fate:
         case Fate.LANDED | Fate.UNKNOWN:
@@ -138,9 +145,18 @@ def decide(
         case Fate.USED_ELSEWHERE:
             return _never(status, Reason.USED_ELSEWHERE)
         case Fate.UNUSED:
+            if undone and carrier is Carrier.GONE and not expired:
+                return _again(status, rounds)
             return _unused(status=status, carrier=carrier, expired=expired, rounds=rounds)
         case _:
             assert_never(fate)
+
+
+def _again(status: PaymentStatus, rounds: int) -> Move | None:
+    """Delivered, taken back by a reorg, and still chargeable: it is charged under a new nonce."""
+    if status is not PaymentStatus.CONFIRMATION_FAILED or rounds + 1 >= MAX_ROUNDS:
+        return None
+    return Move(status=PaymentStatus.PENDING, final=False, reason=Reason.REPLACED)
 
 
 def _never(status: PaymentStatus, reason: Reason) -> Move:

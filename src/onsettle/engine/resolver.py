@@ -31,7 +31,7 @@ _WORDS = {
     Reason.NOT_SENT: "no transaction of ours carries it: it is sent",
     Reason.REPLACED: "another transaction took the nonce: it is sent again",
     Reason.TOO_MANY_ROUNDS: "it was sent three times and did not land",
-    Reason.REVERSED: "a reorg removed the transfer and it can not land again",
+    Reason.REVERSED: "a reorg removed the transfer and its transaction can not land again",
 }
 
 
@@ -119,10 +119,11 @@ class Resolver:
     async def _look_up(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
         findings = await find(endpoint, rows, depth)
         carriers = [_carrier(row, depth) for row in rows]
-        await self._write(rows, findings, carriers, depth)
-        # What is in a block that is not deep yet is asked again when it is.
+        undone = await self._write(rows, findings, carriers, depth)
+        # What is in a block that is not deep yet is asked again when it is, and what a reorg took
+        # back once its status says so: it may be charged again.
         again = [
-            finding.fate is Fate.UNKNOWN or _shallow(row, depth)
+            finding.fate is Fate.UNKNOWN or _shallow(row, depth) or row["id"] in undone
             for row, finding in zip(rows, findings, strict=True)
         ]
         await self._db.execute("payments_looked_up", [r["id"] for r in rows], again)
@@ -133,7 +134,8 @@ class Resolver:
         findings: Sequence[Finding],
         carriers: Sequence[Carrier],
         depth: Block,
-    ) -> None:
+    ) -> set[UUID]:
+        """Write what was found; those that are reversed and not final."""
         landed: dict[tuple[int, str], list[tuple[UUID, str, int]]] = defaultdict(list)
         moves: list[tuple[Record, Move]] = []
         for row, finding, carrier in zip(rows, findings, carriers, strict=True):
@@ -149,6 +151,7 @@ class Resolver:
                 carrier=carrier,
                 expired=row["valid_before"] <= depth.time,
                 rounds=row["rounds"],
+                undone=row["reason"] == Reason.REVERSED,
             )
             if move is not None:
                 moves.append((row, move))
@@ -158,6 +161,7 @@ class Resolver:
                 await write_landed(connection, block, group, deep=True)
         if moves:
             await self._move(moves)
+        return {r["id"] for r, m in moves if m.reason is Reason.REVERSED and not m.final}
 
     async def _move(self, moves: Sequence[tuple[Record, Move]]) -> None:
         for row, move in moves:

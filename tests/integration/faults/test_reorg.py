@@ -16,8 +16,8 @@ from tests.harness.books import (
     running,
     transactions,
 )
-from tests.harness.moves import Outsider, mining, reorg
-from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually
+from tests.harness.moves import Outsider, by_key, mining, reorg
+from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually, only_network
 
 
 @pytest.mark.parametrize("depth", [1, 3, 10])
@@ -191,4 +191,33 @@ async def test_mints_that_a_reorg_takes_back_are_mined_again_once(held: Stack) -
         assert len(await mints(engine)) == 6
         assert set(await held.statuses(engine, ids)) == {"completed"}
         assert await held.token_balance(PAYEE) == 3 * PRICE
+        await held.verified(engine)
+
+
+async def test_a_completion_whose_nonce_is_taken_in_a_reorg_is_charged_again(held: Stack) -> None:
+    """A reorg in which somebody else with our key takes the nonce: reversed aloud, and since the
+    authorization can still be charged, sent under a new nonce; charged once, delivered once."""
+    async with running(held, finality_blocks=50) as engine:
+        [payer] = await held.payers(1)
+        [one] = await accepted(engine, [held.body(engine, payer)])
+        await becomes(engine, one, "sent")
+        async with mining(held):
+            await becomes(engine, one, "completed")
+            await held.all_minted(engine, 1)
+        row = await payment(engine, one)
+        [sent] = [t for t in await transactions(engine) if t["kind"] == "payment"]
+        taken = by_key(held.keys[0], only_network(engine).chain_id, sent["nonce"])
+        await reorg(held, await held.height() - row["block_number"] + 1, (taken, 0))
+        async with mining(held):
+
+            async def charged_again() -> bool:
+                steps = [status for status, _ in await journal(engine, one)]
+                return "confirmation_failed" in steps and steps[-1] == "completed"
+
+            await eventually(charged_again)
+            await held.all_minted(engine, 1)
+        steps = [status for status, _ in await journal(engine, one)]
+        assert steps[-5:] == ["confirmation_failed", "pending", "processing", "sent", "completed"]
+        assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(one)]
+        assert await held.token_balance(PAYEE) == PRICE
         await held.verified(engine)
