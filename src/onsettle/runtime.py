@@ -14,6 +14,7 @@ from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner, assert_native, load_signers
 from onsettle.chain.token import TokenError
 from onsettle.config import Config, NetworkSection
+from onsettle.engine.hints import Teller
 from onsettle.engine.intake import Intake
 from onsettle.engine.network import Network, NetworkRefused
 from onsettle.engine.notifier import Notifier
@@ -38,9 +39,8 @@ class Engine:
         self.settings = SettingsReader(db)
         self._notifiers = _notifiers(config, db)
         self.worker = Worker(db, self.networks, self.settings, self._notifiers)
-        self.intake = Intake(
-            db, self.networks, self.settings, len(config.networks), self.worker.hint
-        )
+        self._others = Teller(db)
+        self.intake = Intake(db, self.networks, self.settings, len(config.networks), self._hint)
         #: Whether the database has answered once, and has the tables of this version.
         self.prepared = False
         self._problems: dict[str, str] = {}
@@ -142,6 +142,11 @@ class Engine:
             if await self._open(section, pool):
                 return
 
+    def _hint(self) -> None:
+        """New work was committed here: this process looks at once, and so do the others."""
+        self.worker.hint()
+        self._others.tell()
+
     async def start(self) -> None:
         """Start settling, as soon as the database has answered."""
         self._started = True
@@ -166,6 +171,7 @@ class Engine:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._others.close()
         for pool in self._pools:
             await pool.close()
         await self.db.close()

@@ -11,6 +11,7 @@ import structlog
 
 from onsettle.engine.adoption import Adoption
 from onsettle.engine.confirmer import Confirmer
+from onsettle.engine.hints import Listener
 from onsettle.engine.janitor import Janitor
 from onsettle.engine.loop import Loop
 from onsettle.engine.minter import MintFeed
@@ -54,6 +55,7 @@ class Worker(Loop):
         if not self._loops:
             self._loops = [
                 Janitor(self._db),
+                Listener(self._db, self.hint),
                 Adoption(self._db, self._networks, self._settings, self.hint),
                 *self._more,
             ]
