@@ -73,6 +73,9 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
             await _apply(connection, migration)
             applied.append(migration.name)
         await _settings(connection)
+        if _OLDER in applied:
+            # New tables and expressions have no statistics yet, and plans would be bad without.
+            await connection.execute("analyze payment_queue, mint_queue")
         return applied
     finally:
         await connection.close()
