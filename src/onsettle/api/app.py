@@ -5,6 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from onsettle.api.admin import admin
+from onsettle.api.facilitator import facilitator
 from onsettle.api.health import health
 from onsettle.api.metrics import metrics
 from onsettle.api.openapi import add_openapi
@@ -27,10 +28,12 @@ def create_app(engine: Engine) -> FastAPI:
         redirect_slashes=False,
     )
     add_problems(app)
+    watch = Watch(engine.db)
     insights = Insights(engine.db, engine.networks)
     for routes in (
         payments(engine),
-        stream(engine, Watch(engine.db)),
+        stream(engine, watch),
+        facilitator(engine, watch),
         stats(engine, insights),
         guide(engine, insights),
         metrics(engine, insights),

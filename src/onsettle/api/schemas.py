@@ -5,6 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from x402.schemas import SettleRequest, SettleResponse, VerifyRequest, VerifyResponse
 
 _ADDRESS = "0x036cbd53842c5426634e7929541ec2318f3dcf7e"
 _Status = Literal["pending", "processing", "sent", "completed", "failed", "confirmation_failed"]
@@ -290,6 +291,16 @@ RECHECK: dict[str, Any] = {
     "summary": "Look payments up on the chain again",
     "openapi_extra": _body(Selection),
 }
+VERIFY: dict[str, Any] = {
+    "summary": "Would this x402 payment settle?",
+    "openapi_extra": _body(VerifyRequest),
+    "response_model": VerifyResponse,
+}
+SETTLE: dict[str, Any] = {
+    "summary": "Settle an x402 payment; the same payload again gets the same payment's answer",
+    "openapi_extra": _body(SettleRequest),
+    "response_model": SettleResponse,
+}
 
 #: Bodies are read by hand, strictly; so they are named here for OpenAPI.
-BODIES = (PaymentBody, BatchBody, Problem, Selection, Settings)
+BODIES = (PaymentBody, BatchBody, Problem, Selection, Settings, VerifyRequest, SettleRequest)
