@@ -249,6 +249,32 @@ async def _elsewhere(now: Scene) -> Made:
     now.ids = []
 
 
+@scene("A webhook was not delivered")
+async def _undelivered(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await now.stack.all_are(now.engine, now.ids, "completed")
+    await by_hand(now.stack, "insert into channels values ('webhook', 'there', 'it is gone')")
+    await by_hand(
+        now.stack,
+        "insert into outbox (id, payment_id, channel, event, body, status, last_error)"
+        " values ($1, $1, 'webhook', 'payment.completed', '{}', 'dead', 'HTTP 500')",
+        now.ids[0],
+    )
+    await by_hand(now.stack, "insert into alarms values ('webhook_gone', 'webhook', 'gone')")
+    yield
+    assert "HTTP 500" in now.said["webhooks list"].out or "pending" in now.said["webhooks list"].out
+    assert "1 messages will be delivered again" in now.said["webhooks replay"].out
+    assert await alarms(now.engine) == []
+
+
+@scene("The alarm `not_taken_over`")
+async def _not_taken(now: Scene) -> Made:
+    await by_hand(now.stack, "insert into alarms values ('not_taken_over', 'payer', 'one row')")
+    yield
+    assert "not_taken_over" in now.said["alarms"].out
+    assert await alarms(now.engine) == []
+
+
 @scene("A setting has no effect")
 async def _unset(now: Scene) -> Made:
     bad = "update system_settings set value = 'fifty' where key = 'payment_batch_size'"
@@ -296,7 +322,7 @@ def test_every_alarm_has_an_entry() -> None:
     source = _ROOT / "src" / "onsettle"
     kinds = {"used_elsewhere", "reversed"}
     for path in source.rglob("*.py"):
-        kinds |= set(re.findall(r'"alarm_raise",\s*"(\w+)"', path.read_text("utf-8")))
+        kinds |= set(re.findall(r'"alarm_raise"\)?,\s*"(\w+)"', path.read_text("utf-8")))
     for path in source.rglob("*.sql"):
         kinds |= set(
             re.findall(r"into alarms[^;]*?select '(\w+)'", path.read_text("utf-8"), re.DOTALL)

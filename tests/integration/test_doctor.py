@@ -52,8 +52,8 @@ async def test_a_sound_set_up_has_nothing_to_do(stack: Stack) -> None:
         checks = {each["check"] for each in answer.json["findings"]}
         assert checks == {
             "files", "database version", "durable settings", "database clock", "connections",
-            "old locks", "migrations", "settings", "workers", "alarms", "chain", "endpoint",
-            "asset", "multicall", "mint role", "gas", "foreign use",
+            "old locks", "migrations", "settings", "workers", "alarms", "messages", "chain",
+            "endpoint", "asset", "multicall", "mint role", "gas", "foreign use",
         }  # fmt: skip
         told = (await onsettle(stack.process_environment(), "doctor")).ok()
         assert "All is well." in told.out

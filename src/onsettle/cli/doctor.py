@@ -48,16 +48,13 @@ async def _examine() -> "Findings":
     found = Findings()
     config = load()
     check_files(found, config)
-    async with configured(config) as whole:
+    async with configured(config) as whole, await Database.connect(dsn_of(whole), size=2) as db:
         try:
-            db = await Database.connect(dsn_of(whole), size=2)
-        except UNAVAILABLE as error:
-            found.fail("database", explain(error), "start it, or check DATABASE_URL")
-            await _chains(found, whole, None)
-            return found
-        async with db:
             ready = await _database(found, whole, db)
-            await _chains(found, whole, db if ready else None)
+        except UNAVAILABLE as error:
+            ready = False
+            found.fail("database", explain(error), "start it, or check DATABASE_URL")
+        await _chains(found, whole, db if ready else None)
     return found
 
 
