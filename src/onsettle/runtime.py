@@ -63,7 +63,7 @@ class Engine:
         assert_native()
         if config.database_url is None:
             raise RuntimeError("DATABASE_URL is not set: `onsettle local` starts a database")
-        engine = cls(config, await Database.connect(config.database_url))
+        engine = cls(config, await Database.connect(config.database_url, lazy=True))
         for pool in engine._pools:
             await pool.start()
         try:

@@ -64,16 +64,21 @@ async def is_ready(environment: Mapping[str, str]) -> None:
 
 async def pay(environment: Mapping[str, str]) -> dict[str, Any]:
     """The README's example in this environment: the payment that it made."""
-    script = await asyncio.create_subprocess_exec(
-        str(ROOT / "examples" / "pay.sh"),
+    return dict(json.loads(await script("examples/pay.sh", environment)))
+
+
+async def script(command: str, environment: Mapping[str, str]) -> str:
+    """What a shell command of the repository's folder prints."""
+    shell = await asyncio.create_subprocess_shell(
+        command,
         cwd=ROOT,
         env={**environment, "PYTHON": sys.executable},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(script.communicate(), 60)
-    assert script.returncode == 0, (out.decode(), err.decode()[-2000:])
-    return dict(json.loads(out))
+    out, err = await asyncio.wait_for(shell.communicate(), 60)
+    assert shell.returncode == 0, (out.decode(), err.decode()[-2000:])
+    return out.decode()
 
 
 class Process:

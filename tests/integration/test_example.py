@@ -1,5 +1,6 @@
-"""The README's example: a service that was given only environment variables, and curl."""
+"""The README's examples: nothing but environment variables, with curl and without."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from onsettle.local.place import let_pass
-from tests.harness.processes import bare_environment, free_port, is_ready, pay, running
+from tests.harness.processes import bare_environment, free_port, is_ready, pay, running, script
 from tests.harness.stack import environment_of
 
 
@@ -18,8 +19,8 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
-async def test_a_payment_posted_by_curl_is_settled(folder: Path) -> None:
-    """`onsettle local`, `onsettle serve` in the environment that it prints, and the example."""
+async def test_the_examples_settle(folder: Path) -> None:
+    """`onsettle local`, `onsettle serve` in the environment that it prints, pay.sh and sell.py."""
     bare = bare_environment()
     options = ("local", "--port", str(free_port()), "--block-time", "0.5")
     with running(folder, bare | {"ONSETTLE_DATA_DIR": str(folder)}, *options) as local:
@@ -32,4 +33,8 @@ async def test_a_payment_posted_by_curl_is_settled(folder: Path) -> None:
             assert payment["status"] == "completed"
             assert len(payment["mints"]) == 1
             assert service.end() == 0
+        sold = await script(
+            f"{sys.executable} examples/sign.py | {sys.executable} examples/sell.py", environment
+        )
+        assert " paid 10000 in 0x" in sold
         assert local.end() == 0

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from onsettle.engine.verify import verify
+from onsettle.runtime import Engine
 from tests.harness.processes import running
-from tests.harness.stack import PAYEE, PRICE, Stack, ids_of
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
 
 _COUNT = 300
 
@@ -23,6 +24,7 @@ async def test_two_workers_settle_three_hundred_payments_together(
             running(tmp_path, environment, "worker") as first,
             running(tmp_path, environment, "worker") as second,
         ):
+            await eventually(lambda: _share(engine))
             bodies = [stack.body(engine, payer, payment_type="plain") for payer in payers]
             ids = ids_of(await engine.intake.submit_many(bodies))
             await stack.all_are(engine, ids, "completed", within_s=180)
@@ -35,6 +37,13 @@ async def test_two_workers_settle_three_hundred_payments_together(
             assert sum(event["payments"] for event in worker.events("batch_sent")) > 0
         assert await _reverted(stack) == 0
         assert (await verify(engine.db, engine.networks)).ok
+
+
+async def _share(engine: Engine) -> bool:
+    """Whether each worker holds a payment wallet."""
+    rows = await engine.db.fetch("wallets_list", None)
+    holders = {row["lease_holder"] for row in rows if row["role"] == "payment"}
+    return len(holders - {None}) == 2
 
 
 async def _reverted(stack: Stack) -> int:

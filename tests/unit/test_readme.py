@@ -27,6 +27,8 @@ def test_the_diagram_is_the_transition_table() -> None:
 def test_the_example_is_shown_as_it_is() -> None:
     """Whoever copies from the README gets what the tests run."""
     assert (ROOT / "examples" / "pay.sh").read_text(encoding="utf-8") in blocks("bash")
+    [python] = blocks("python")
+    assert (ROOT / "examples" / "sell.py").read_text(encoding="utf-8").endswith(python)
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -72,11 +72,11 @@ class Database:
         self.pool = pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, size: int = 10) -> "Database":
-        """A pool that connects when it is first used."""
+    async def connect(cls, dsn: str, *, size: int = 10, lazy: bool = False) -> "Database":
+        """A pool that has connected; a `lazy` one connects when it is first used."""
         pool = await asyncpg.create_pool(
             dsn,
-            min_size=0,
+            min_size=0 if lazy else 1,
             max_size=size,
             init=_prepare,
             timeout=10,
