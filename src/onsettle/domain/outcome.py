@@ -103,6 +103,27 @@ class Carrier(Enum):
     GONE = auto()
 
 
+def carrier_of(state: str | None, *, alone: bool, shallow: bool) -> Carrier:
+    """What the transaction that carries a payment can still do.
+
+    `state` is its row's (None: nothing carries it); `alone` says that it carries nothing else;
+    `shallow` that the block in which it was seen is not at depth yet.
+    """
+    match state:
+        case None:
+            return Carrier.NONE
+        case "live":
+            return Carrier.LIVE
+        case "replaced":
+            return Carrier.GONE
+        case _ if shallow:
+            return Carrier.LIVE
+        case "reverted" if alone:
+            return Carrier.REVERTED
+        case _:
+            return Carrier.GONE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """What is to be written: the status (None: as it is), whether it is final, and why."""

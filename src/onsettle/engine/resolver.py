@@ -9,7 +9,7 @@ import structlog
 from onsettle.chain import abi
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
-from onsettle.domain.outcome import Carrier, Fate, Finding, Move, decide
+from onsettle.domain.outcome import Carrier, Fate, Finding, Move, carrier_of, decide
 from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.fulfilment import write_landed
@@ -214,19 +214,7 @@ class Resolver:
 
 def _carrier(row: Record, depth: Block) -> Carrier:
     """What the transaction that carries a payment can still do, as the database knows it."""
-    match row["carrier"]:
-        case None:
-            return Carrier.NONE
-        case "live":
-            return Carrier.LIVE
-        case "replaced":
-            return Carrier.GONE
-        case _ if _shallow(row, depth):
-            return Carrier.LIVE
-        case "reverted" if row["carried"] == 1:
-            return Carrier.REVERTED
-        case _:
-            return Carrier.GONE
+    return carrier_of(row["carrier"], alone=row["carried"] == 1, shallow=_shallow(row, depth))
 
 
 def _shallow(row: Record, depth: Block) -> bool:

@@ -1,0 +1,340 @@
+"""Whatever happens in whatever order: charged at most once, delivered if charged, never lost."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from onsettle.domain.fees import raised
+from onsettle.domain.payment import PaymentStatus
+from onsettle.domain.recovery import Verdict
+from tests.model.chain import Authorization, ModelChain, Transaction
+from tests.model.engine import Books, ModelEngine
+
+PAYERS = ("0xaa", "0xbb")
+PAYEE, OTHER = "0xee", "0xdd"
+#: What nodes answer to bytes, true or not.
+SAID = (
+    "ok",
+    "already known",
+    "nonce too low",
+    "replacement transaction underpriced",
+    "transaction underpriced",
+    "insufficient funds for gas * price + value",
+    "txpool is full",
+    "internal error",
+)
+#: No reorg is deeper: what is final then stays so.
+DEEPEST = 4
+
+terms_of = st.builds(
+    Authorization,
+    payer=st.sampled_from(PAYERS),
+    nonce=st.sampled_from(("0x1", "0x2")),
+    pay_to=st.just(PAYEE),
+    amount=st.sampled_from((10, 20)),
+    valid_before=st.sampled_from((1_100, 1_400, 100_000)),
+)
+place = st.integers(0, 3)
+#: Whether the engine looks before anything else happens.
+followed = st.booleans()
+
+
+class Model(RuleBasedStateMachine):
+    """The rules are what the world does; the invariants are the promises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chain = ModelChain()
+        self.engine = ModelEngine(self.chain)
+        #: The lease's term that each of two workers believes to hold.
+        self.terms = [0, -1]
+        self.saved: Books | None = None
+        self.restored = False
+        self.hashes = 0
+
+    # -- helpers ----------------------------------------------------------------------------
+
+    @property
+    def books(self) -> Books:
+        return self.engine.books
+
+    def key(self, at: int) -> str | None:
+        keys = list(self.books.payments)
+        return keys[at % len(keys)] if keys else None
+
+    def stranger(self, **what: object) -> Transaction:
+        self.hashes += 1
+        return Transaction(hash=f"0xf{self.hashes:063x}", foreign=True, **what)  # type: ignore[arg-type]
+
+    @initialize(valid_before=st.sampled_from((1_100, 1_400, 100_000)), sent=st.booleans())
+    def begin(self, valid_before: int, sent: bool) -> None:
+        """One payment of each payer, on its way or not."""
+        for payer in PAYERS:
+            terms = Authorization(
+                payer=payer, nonce="0x1", pay_to=PAYEE, amount=10, valid_before=valid_before
+            )
+            self.engine.submit(terms, 1)
+        if sent:
+            self.send(0, True, None)
+
+    def looked(self, so: bool) -> None:
+        if so:
+            self.confirm(100, resolve=True)
+
+    # -- clients ----------------------------------------------------------------------------
+
+    @rule(terms=terms_of, quantity=st.integers(1, 2))
+    def submit(self, terms: Authorization, quantity: int) -> None:
+        """New, the same again, or the same identity with other content."""
+        key = f"{terms.payer}/{terms.nonce}"
+        before = self.books.payments.get(key)
+        said = self.engine.submit(terms, quantity)
+        if before is not None:
+            same = (before.terms, before.quantity) == (terms, quantity)
+            assert said == ("known" if same else "conflict")
+            assert self.books.payments[key] is before
+
+    @rule(at=place)
+    def resubmit(self, at: int) -> None:
+        key = self.key(at)
+        if key is not None:
+            payment = self.books.payments[key]
+            assert self.engine.submit(payment.terms, payment.quantity) == "known"
+
+    # -- workers ----------------------------------------------------------------------------
+
+    @rule(worker=st.integers(0, 1), told=st.booleans(), said=st.sampled_from((None, *SAID)))
+    def send(self, worker: int, told: bool, said: str | None) -> None:
+        """Sign, and broadcast whatever is signed; a crash in between is a rule that is not run."""
+        for at in self.engine.sign(self.terms[worker]):
+            self.engine.broadcast(at, taken=told, said=said)
+
+    @rule(worker=st.integers(0, 1))
+    def sign_and_crash(self, worker: int) -> None:
+        self.engine.sign(self.terms[worker])
+
+    @rule(at=place, taken=st.booleans(), said=st.sampled_from((None, *SAID)))
+    def resend(self, at: int, taken: bool, said: str | None) -> None:
+        self.engine.broadcast(at, taken=taken, said=said)
+
+    @rule(worker=st.integers(0, 1))
+    def push(self, worker: int) -> None:
+        self.engine.push(self.terms[worker])
+
+    @rule(worker=st.integers(0, 1))
+    def lease_moves(self, worker: int) -> None:
+        """The other one does not know yet."""
+        self.books.term += 1
+        self.terms[worker] = self.books.term
+
+    @rule(blocks=st.sampled_from((1, 3, 100)), resolve=st.booleans())
+    def confirm(self, blocks: int, *, resolve: bool) -> None:
+        """Rewind if need be, take in blocks, and decide what they do not tell."""
+        self.engine.advance(blocks)
+        self.engine.advance(blocks)
+        self.engine.finalize()
+        if resolve:
+            self.engine.resolve()
+
+    @rule()
+    def confirm_without_logs(self) -> None:
+        """A node that knows the block and not yet its logs."""
+        self.engine.advance(1, blind=True)
+
+    @rule()
+    def resolve_without_events(self) -> None:
+        """A node that knows the state and not yet its receipts and logs."""
+        self.engine.resolve(blind=True)
+
+    @rule()
+    def time_out(self) -> None:
+        self.engine.time_out()
+
+    # -- the chain --------------------------------------------------------------------------
+
+    @rule(most=st.integers(0, 5), wait=st.sampled_from((0, 0, 0, 100, 400)), followed=followed)
+    def mine(self, most: int, wait: int, followed: bool) -> None:
+        minting = self.engine.mint()
+        self.chain.mine(first=(minting,) if minting else (), most=most, wait=wait)
+        self.looked(followed)
+
+    @rule(at=place)
+    def drop(self, at: int) -> None:
+        if self.chain.pool:
+            del self.chain.pool[sorted(self.chain.pool)[at % len(self.chain.pool)]]
+
+    @rule(
+        depth=st.integers(1, DEEPEST),
+        returning=st.booleans(),
+        most=st.integers(0, 3),
+        followed=followed,
+    )
+    def reorg(self, depth: int, returning: bool, most: int, followed: bool) -> None:
+        self.chain.reorg(depth, returning=returning, most=most)
+        self.looked(followed)
+
+    @rule(followed=followed)
+    def foreign_nonce(self, followed: bool) -> None:
+        """The same key is used elsewhere."""
+        nonce = self.chain.count(self.chain.head.number)
+        self.chain.mine(first=(self.stranger(nonce=nonce),), most=0)
+        self.looked(followed)
+
+    @rule(at=place, followed=followed)
+    def front_run(self, at: int, followed: bool) -> None:
+        """A stranger lands our authorization."""
+        if (key := self.key(at)) is not None:
+            self.chain.mine(first=(self.stranger(pays=(self.books.payments[key].terms,)),))
+        self.looked(followed)
+
+    @rule(at=place, to=st.sampled_from((OTHER, PAYEE)), followed=followed)
+    def land_another(self, at: int, to: str, followed: bool) -> None:
+        """A second authorization under the same nonce, for nothing."""
+        if (key := self.key(at)) is not None:
+            payer, nonce = self.books.payments[key].terms.identity
+            other = Authorization(payer=payer, nonce=nonce, pay_to=to, amount=0, valid_before=10**6)
+            self.chain.mine(first=(self.stranger(pays=(other,)),))
+        self.looked(followed)
+
+    @rule(at=place, followed=followed)
+    def cancel(self, at: int, followed: bool) -> None:
+        if (key := self.key(at)) is not None:
+            identity = self.books.payments[key].terms.identity
+            self.chain.mine(first=(self.stranger(cancels=identity),))
+        self.looked(followed)
+
+    @rule(payer=st.sampled_from(PAYERS), frozen=st.booleans())
+    def freeze(self, payer: str, frozen: bool) -> None:
+        (self.chain.frozen.add if frozen else self.chain.frozen.discard)(payer)
+
+    # -- operators --------------------------------------------------------------------------
+
+    @rule(at=place, status=st.sampled_from(PaymentStatus))
+    def by_hand(self, at: int, status: PaymentStatus) -> None:
+        """An UPDATE as the guide has them. `completed` by hand is a lie that no rule can mend."""
+        key = self.key(at)
+        if key is not None and status is not PaymentStatus.COMPLETED:
+            guide = (PaymentStatus.FAILED, PaymentStatus.CONFIRMATION_FAILED, PaymentStatus.PENDING)
+            if status in guide and self.books.payments[key].status is not PaymentStatus.COMPLETED:
+                self.engine.by_hand(key, status)
+
+    @rule(at=place)
+    def retry(self, at: int) -> None:
+        key = self.key(at)
+        if key is not None and self.engine.retry(key) is Verdict.RETRY:
+            assert self.books.payments[key].status is PaymentStatus.PENDING
+
+    @rule(confirmations=st.integers(1, 3), pack=st.integers(1, 3))
+    def change_settings(self, confirmations: int, pack: int) -> None:
+        self.books.confirmations, self.books.pack = confirmations, pack
+
+    @rule()
+    def back_up(self) -> None:
+        self.saved = self.engine.backup()
+
+    @precondition(lambda self: self.saved is not None)
+    @rule()
+    def restore(self) -> None:
+        assert self.saved is not None
+        self.engine.restore(self.saved)
+        self.terms = [self.books.term, -1]
+        self.restored = True
+
+    # -- the promises -----------------------------------------------------------------------
+
+    @invariant()
+    def nonces_are_given_once(self) -> None:
+        nonces = [row.nonce for row in self.books.rows]
+        assert len(nonces) == len(set(nonces))
+
+    @invariant()
+    def attempts_carry_the_same_or_nothing(self) -> None:
+        for row in self.books.rows:
+            terms = tuple(self.books.payments[key].terms for key in row.carries)
+            assert all(attempt.pays in ((), terms) for attempt in row.attempts)
+            assert len({attempt.hash for attempt in row.attempts}) == len(row.attempts)
+            for old, new in zip(row.attempts, row.attempts[1:], strict=False):
+                assert new.max_fee >= raised(old.max_fee)
+                assert new.priority >= raised(old.priority)
+
+    @invariant()
+    def nothing_is_out_that_is_not_stored(self) -> None:
+        if not self.restored:
+            stored = {attempt.hash for row in self.books.rows for attempt in row.attempts}
+            ours = {each.hash for each in self.chain.pool.values() if not each.foreign}
+            assert ours <= stored
+
+    @invariant()
+    def books_agree_with_the_blocks_that_they_rest_on(self) -> None:
+        number, hash_, _ = self.books.seen[-1]
+        if not self.chain.holds(number, hash_):
+            return
+        for key, payment in self.books.payments.items():
+            charged = self.chain.charged(payment.terms, number)
+            assert charged <= 1
+            if payment.block is not None:
+                assert charged == 1, f"{key} rests on a transfer that is not there"
+            if payment.final:
+                completed = payment.status is PaymentStatus.COMPLETED
+                assert completed == bool(charged), f"{key} is final and charged {charged} times"
+
+    @invariant()
+    def nothing_is_minted_that_was_not_completed(self) -> None:
+        for mint in self.books.mints.values():
+            assert PaymentStatus.COMPLETED in self.books.payments[mint.payment].journal
+
+    @invariant()
+    def reversals_are_loud(self) -> None:
+        for key, payment in self.books.payments.items():
+            if payment.reason in ("reversed", "used_elsewhere") and payment.final:
+                assert (payment.reason, key) in self.books.alarms
+
+    # -- when faults stop -------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Every payment reaches its end within a bound, and the books are those of the chain."""
+        self.chain.frozen.clear()
+        for turn in range(24):
+            if turn == 12:
+                self.chain.mine(most=0, wait=100_000)
+            self._turn()
+        head = self.chain.head.number
+        for key, payment in self.books.payments.items():
+            assert payment.final, f"{key} has no end: {payment}"
+            charged = self.chain.charged(payment.terms, head)
+            assert charged == (payment.status is PaymentStatus.COMPLETED), f"{key}: {payment}"
+            minted = sum(
+                self.chain.minted(f"{key}#{unit}", head) for unit in range(payment.quantity)
+            )
+            if charged:
+                assert minted == payment.quantity, f"{key} was charged and not delivered"
+            elif PaymentStatus.COMPLETED not in payment.journal:
+                assert not minted, f"{key} was not charged and delivered"
+
+    def _turn(self) -> None:
+        self.engine.advance()
+        self.engine.finalize()
+        self.engine.resolve()
+        self.terms[0] = self.books.term
+        for at in self.engine.sign(self.terms[0]):
+            self.engine.broadcast(at, taken=True, said=None)
+        self.engine.push(self.terms[0])
+        for at in range(len(self.books.rows)):
+            self.engine.broadcast(at, taken=True, said=None)
+        minting = self.engine.mint()
+        self.chain.mine(first=(minting,) if minting else ())
+
+
+_LONG = os.environ.get("ONSETTLE_MODEL_EXAMPLES")
+
+TestModel = Model.TestCase
+TestModel.settings = settings(
+    max_examples=int(_LONG or 250),
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=not _LONG,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
