@@ -362,6 +362,7 @@ class ModelEngine:
             carrier=self.carrier(key, depth[0]),
             expired=payment.terms.valid_before <= depth[2],
             rounds=payment.rounds,
+            undone=payment.reason is Reason.REVERSED,
         )
         row = None if payment.carried_by is None else self.books.rows[payment.carried_by]
         shallow = row is not None and row.block is not None and row.block > depth[0]
@@ -378,6 +379,8 @@ class ModelEngine:
             payment.rounds += 1
         self._set(key, move.status or payment.status, move.reason)
         payment.final = move.final
+        # Once its status says that it was undone, it may be charged again.
+        payment.needs_lookup = move.reason is Reason.REVERSED and not move.final
         payment.judged = depth if move.final else None
 
     def time_out(self) -> None:

@@ -331,7 +331,7 @@ _LONG = os.environ.get("ONSETTLE_MODEL_EXAMPLES")
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=int(_LONG or 250),
+    max_examples=int(_LONG or 300),
     stateful_step_count=40,
     deadline=None,
     derandomize=not _LONG,

@@ -160,10 +160,10 @@ class Resolver:
             async with self._db.transaction() as connection:
                 await write_landed(connection, block, group, deep=True)
         if moves:
-            await self._move(moves)
+            await self._move(moves, depth)
         return {r["id"] for r, m in moves if m.reason is Reason.REVERSED and not m.final}
 
-    async def _move(self, moves: Sequence[tuple[Record, Move]]) -> None:
+    async def _move(self, moves: Sequence[tuple[Record, Move]], depth: Block) -> None:
         for row, move in moves:
             if move.reason in _ALARMS:
                 await self._db.execute(
@@ -177,6 +177,7 @@ class Resolver:
             [m.final for _, m in moves],
             [m.reason.value for _, m in moves],
             [_WORDS[m.reason] for _, m in moves],
+            depth.number,
         )
         for reason, count in Counter(m.reason for _, m in moves).items():
             log.info("payments_decided", reason=reason.value, count=count, written=moved)

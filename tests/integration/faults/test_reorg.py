@@ -16,7 +16,7 @@ from tests.harness.books import (
     running,
     transactions,
 )
-from tests.harness.moves import Outsider, by_key, mining, reorg
+from tests.harness.moves import STRANGER, Outsider, ahead, by_key, mining, reorg
 from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually, only_network
 
 
@@ -219,5 +219,28 @@ async def test_a_completion_whose_nonce_is_taken_in_a_reorg_is_charged_again(hel
         steps = [status for status, _ in await journal(engine, one)]
         assert steps[-5:] == ["confirmation_failed", "pending", "processing", "sent", "completed"]
         assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(one)]
+        assert await held.token_balance(PAYEE) == PRICE
+        await held.verified(engine)
+
+
+async def test_a_failure_that_a_reorg_undoes_may_complete_after_all(held: Stack) -> None:
+    """The block in which the payer cancelled is dropped and our transaction lands instead: the
+    payer was charged, so the final failure is taken back, completed, and delivered once."""
+    async with running(held, finality_blocks=50) as engine:
+        [payer] = await held.payers(1)
+        body = held.body(engine, payer)
+        [one] = await accepted(engine, [body])
+        await becomes(engine, one, "sent")
+        [ours] = await transactions(engine)
+        [attempt] = await attempts(engine, ours["id"])
+        cancel = payer.cancel(domain_of(engine, held.asset), body["authorization"]["nonce"])
+        await ahead(held, STRANGER, held.asset, cancel)
+        await held.mine()
+        await becomes(engine, one, "confirmation_failed", "cancelled", final=True)
+        await reorg(held, 1, ("0x" + attempt["raw"].hex(), 0))
+        async with mining(held):
+            await becomes(engine, one, "completed")
+            await held.all_minted(engine, 1)
+        assert len(await transactions(engine)) == 1
         assert await held.token_balance(PAYEE) == PRICE
         await held.verified(engine)

@@ -1,6 +1,6 @@
 -- Verdicts. Each names the status that it was judged from.
 update payment_queue p set status = n.status, final = n.final, reason = n.reason, error = n.error,
-    needs_lookup = false, hold_until = null,
+    needs_lookup = false, hold_until = null, judged_block = case when n.final then $7::bigint end,
     rounds = p.rounds + case when n.status = 'pending' then 1 else 0 end,
     processed_at = coalesce(p.processed_at, now())
 from unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::text[])
