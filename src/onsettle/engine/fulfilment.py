@@ -38,6 +38,8 @@ async def fulfil(connection: Connection, ids: Sequence[uuid.UUID]) -> None:
         return
     await link_mints(connection, ids)
     await connection.execute(sql("payments_fulfil"), list(ids))
+    if not await connection.fetchval(sql("channels_any")):
+        return
     await connection.execute(
         sql("payments_outbox"),
         list(ids),

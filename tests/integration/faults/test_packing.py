@@ -65,6 +65,7 @@ async def test_one_that_fails_inside_a_pack_fails_alone(held: Stack) -> None:
             await becomes(engine, ids[2], "failed", "blacklisted")
             assert ("pending", "replaced") in await journal(engine, ids[2])
             await block_payer(held, payers[2].address, blocked=False)
+            await held.mine()
             await engine.db.pool.execute(
                 "update payment_queue set status = 'pending' where id = $1", ids[2]
             )

@@ -1,6 +1,11 @@
--- Evidence that has reached its depth.
-update payment_queue set status = 'completed', reason = 'landed', error = null,
-    completed_at = coalesce(completed_at, now())
-where chain_id = $1 and block_number <= $2 and block_number is not null and not final
-    and status <> 'completed'
-returning id
+-- Evidence that has reached its depth, a part at a time.
+with deep as (
+    select id from payment_queue
+    where chain_id = $1 and block_number is not null and block_number <= $2 and not final
+        and status <> 'completed'
+    order by block_number limit 5000
+)
+update payment_queue p set status = 'completed', reason = 'landed', error = null,
+    completed_at = coalesce(p.completed_at, now())
+from deep where p.id = deep.id and p.block_number <= $2 and not p.final and p.status <> 'completed'
+returning p.id

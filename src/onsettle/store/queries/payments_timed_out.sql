@@ -14,5 +14,5 @@ with late as (
 )
 update payment_queue p set status = 'confirmation_failed', reason = 'timeout', final = false,
     error = 'not seen on chain within payment_confirmation_timeout_ms; it is still watched and may complete'
-from late
+from (select id from late limit 5000) as late
 where p.id = late.id and p.status in ('processing', 'sent') and p.block_number is null
