@@ -238,3 +238,17 @@ async def test_what_changed_since_the_look_is_not_acted_on(stack: Stack) -> None
         assert await stack.statuses(engine, [payment]) == ["confirmation_failed"]
         await stack.release_blocks()
         await stack.all_are(engine, [payment], "completed")
+
+
+async def test_looking_prepares_no_database(stack: Stack) -> None:
+    """A command that only looks refuses a database that `migrate` has not seen, and leaves it as
+    it is."""
+    for words in (("reset-stuck", "--dry-run"), ("verify",), ("stuck",)):
+        answer = await onsettle(stack.process_environment(), *words)
+        assert answer.code == 1
+        assert "run `onsettle migrate`" in answer.err
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        assert await connection.fetchval("select to_regclass('payment_queue')") is None
+    finally:
+        await connection.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import agreed, print_json
+from onsettle.cli.session import agreed, assert_prepared, print_json
 from onsettle.cli.worker import checked_config
 from onsettle.local.database import configured
 
@@ -26,6 +26,7 @@ async def looking() -> AsyncIterator["Engine"]:
     from onsettle.runtime import Engine
 
     async with configured(config) as whole:
+        await assert_prepared(whole)
         engine = await Engine.open(whole, wait_s=10)
         try:
             if not engine.networks:
@@ -39,11 +40,15 @@ async def settle_cases(
     cases: list["Case"], apply: Apply, *, what: str, dry_run: bool, yes: bool, as_json: bool
 ) -> list["Case"]:
     """Show the evidence, ask, do it. The cases as they are afterwards."""
+    from onsettle.engine.recovery import AT_MOST
+
     acting = sum(case.acts for case in cases)
     if not as_json:
         for case in cases:
             _print(case)
         click.echo(_counts(cases, what))
+        if len(cases) >= AT_MOST:
+            click.echo(f"These are the oldest {AT_MOST}: run it again for the rest.")
     if acting and not dry_run and (yes or agreed_for(acting, what)):
         cases = await apply(cases)
         for case in cases:

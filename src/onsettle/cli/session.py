@@ -25,6 +25,16 @@ def dsn_of(config: Config) -> str:
     return str(config.database_url)
 
 
+async def assert_prepared(config: Config) -> None:
+    """A command that only looks, or repairs, does not change the schema on the way."""
+    from onsettle.store.migrate import migrate
+
+    if await migrate(dsn_of(config), dry_run=True):
+        raise click.ClickException(
+            "The database has not been prepared for this version: run `onsettle migrate`."
+        )
+
+
 @asynccontextmanager
 async def opened() -> AsyncIterator[Database]:
     async with configured(load()) as config, await Database.connect(dsn_of(config), size=2) as db:

@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import json_option, print_json
+from onsettle.cli.session import assert_prepared, json_option, print_json
 from onsettle.cli.worker import checked_config
 from onsettle.local.database import configured
 
@@ -42,6 +42,7 @@ async def _verify() -> "Report":
     from onsettle.runtime import Engine
 
     async with configured(config) as whole:
+        await assert_prepared(whole)
         engine = await Engine.open(whole, wait_s=10)
         try:
             if len(engine.networks) < len(config.networks):
