@@ -9,6 +9,7 @@ from onsettle.api.facilitator import facilitator
 from onsettle.api.health import health
 from onsettle.api.metrics import metrics
 from onsettle.api.openapi import add_openapi
+from onsettle.api.page import page
 from onsettle.api.payments import payments
 from onsettle.api.problems import add_problems
 from onsettle.api.stats import guide, stats
@@ -38,6 +39,7 @@ def create_app(engine: Engine) -> FastAPI:
         guide(engine, insights),
         metrics(engine, insights),
         health(engine),
+        page(),
     ):
         app.include_router(routes)
     if engine.config.admin_token is not None:
