@@ -18,9 +18,10 @@ _WALLET = (
     "chain_id", "address", "role", "paused", "live", "next_nonce", "mined_nonce", "balance",
     "needs_balance", "note", "keyed", "lease_holder",
 )  # fmt: skip
-# However many look, the database is asked this often at most, and for a twentieth of the time.
+# However many look, the database is asked this often at most, and for a tenth of the time.
 _FRESH_S = 0.5
-_SHARE = 20
+_LONGEST_S = 10.0
+_SHARE = 10
 
 
 class Insights:
@@ -40,7 +41,7 @@ class Insights:
                 started = time.monotonic()
                 self._read = await self._fetch()
                 spent = time.monotonic() - started
-                self._stale_at = time.monotonic() + max(_FRESH_S, _SHARE * spent)
+                self._stale_at = time.monotonic() + max(_FRESH_S, min(_LONGEST_S, _SHARE * spent))
             return self._read
 
     async def _fetch(self) -> dict[str, Any]:

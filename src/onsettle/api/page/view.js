@@ -54,7 +54,7 @@ function flow(payments, chosen, choose) {
     const waits = ["pending", "processing", "sent"].includes(status) && number > 0;
     return el("button", { class: status, "aria-pressed": String(chosen === status), onclick: () => choose(status) },
       el("span", null, el("i", { class: "dot" }), words(status)), el("b", null, count(number)),
-      el("small", { class: waits && oldest > 60 ? "alert" : null }, waits ? `oldest ${age(oldest)}` : " "));
+      el("small", { class: waits && oldest > 60 ? "alert" : null }, waits ? `oldest ${age(oldest)}` : "\u00a0"));
   });
 }
 
@@ -96,7 +96,7 @@ function chains(networks) {
   const rows = networks.flatMap((n) => (n.rpc.length ? n.rpc : [null]).map((end) => el("tr", null,
     cell(n.name, null), cell(n.block_number === null ? "–" : count(n.block_number), "right"),
     cell(`${age(n.looked_ago_s)} ago`, n.looked_ago_s > 30 ? "right alert" : "right"),
-    cell(end ? mono(end.endpoint) : "–"), cell(end ? count(end.calls) : "–", "right"),
+    cell(end ? el("code", null, end.endpoint.replace(/^\w+:\/\//, "")) : "–"), cell(end ? count(end.calls) : "–", "right"),
     cell(end && end.latency_ms !== null ? `${end.latency_ms.toFixed(0)} ms` : "–", "right"),
     el("td", { class: end && !end.answers ? "right bad" : "right", title: end?.last_error ?? "" },
       end ? (end.answers ? (end.cooldown_s > 0 ? "limits us" : "answers") : "silent") : "–"))));
