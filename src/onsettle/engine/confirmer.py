@@ -9,13 +9,18 @@ from typing import Any
 
 import structlog
 
-from onsettle.chain import abi
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
-from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
 from onsettle.domain.outcome import pays, uses
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.blocks import (
+    Fork,
+    RangeReader,
+    block_at,
+    headers_after,
+    logs_of_blocks,
+)
 from onsettle.engine.fulfilment import fulfil, write_landed
 from onsettle.engine.lease import Lease
 from onsettle.engine.lookup import Block, at_block
@@ -28,15 +33,13 @@ from onsettle.store.database import Connection, Database, LostLease, changed, sq
 
 log = structlog.get_logger()
 
-# Blocks read between two commits when catching up.
+# Blocks that are read one by one between two commits.
 _STRIDE = 50
+# So near the head every block is known by its hash, and state can be read from any node.
+_TAIL = 64
 _KEEP_BLOCKS = 1024
 # Between two looks at what blocks alone do not tell.
 _STAND_S = 0.5
-
-
-class Fork(Exception):
-    """The chain no longer holds the block that the cursor stands on."""
 
 
 class Confirmer(Loop):
@@ -53,6 +56,7 @@ class Confirmer(Loop):
         self.lease = Lease(db, "network_lease", "network_release", self._chain, holder=worker)
         self._resolver = Resolver(db, network)
         self._rhythm = Rhythm()
+        self._range = RangeReader()
         self._stood_at = float("-inf")
         self._finalized_number = -1
         self._advanced: list[Loop] = []
@@ -73,11 +77,13 @@ class Confirmer(Loop):
         row = await self._db.fetchrow("network_get", self._chain)
         if row is None:
             return 1.0
-        head = await _block(endpoint, "latest")
+        head = await block_at(endpoint, "latest")
         cursor = await self._cursor(dict(row), head)
         if cursor.number < head.number:
             try:
-                await self._advance(endpoint, cursor, head, settings)
+                if not await self._catch_up(endpoint, cursor, head, settings):
+                    await self._advance(endpoint, cursor, head, settings)
+                    self._range.widen()
             except Fork:
                 await self._rewind(endpoint)
                 return 0.0
@@ -108,30 +114,44 @@ class Confirmer(Loop):
             await self._commit_blocks(connection, [(head, "")], None, at_head=False)
         return head
 
+    @property
+    def _contracts(self) -> list[str]:
+        config = self._network.config
+        return [*config.assets, *(token.address for token in config.mint_tokens)]
+
+    async def _catch_up(
+        self, endpoint: Endpoint, cursor: Block, head: Block, settings: RuntimeSettings
+    ) -> bool:
+        """After a long absence: many blocks by one query, up to where reorgs happen.
+
+        False where block by block is better: the head is near, or the node refuses ranges.
+        """
+        tail = max(_TAIL, settings.payment_confirmations)
+        last = min(head.number - tail, cursor.number + self._range.width)
+        if last - cursor.number <= _STRIDE:
+            return False
+        read = await self._range.read(endpoint, self._contracts, cursor, last)
+        if read is None:
+            return True
+        async with self._db.transaction() as connection:
+            await self._commit_blocks(connection, [(read.last, "")], cursor, at_head=False)
+            completed = 0
+            for block, events in read.blocks:
+                completed += await self._record(connection, block, events, head, settings)
+        log.info("caught_up", block=last, of=head.number, payments=completed)
+        return True
+
     async def _advance(
         self, endpoint: Endpoint, cursor: Block, head: Block, settings: RuntimeSettings
     ) -> None:
         last = min(head.number, cursor.number + _STRIDE)
-        headers = await endpoint.batch(
-            [
-                Call("eth_getBlockByNumber", (hex(n), False))
-                for n in range(cursor.number + 1, last + 1)
-            ]
-        )
-        chain: list[tuple[Block, str]] = []
-        base_fee = 0
-        for header in headers:
-            block, parent, base_fee = _header(header)
-            expected = chain[-1][0].hash if chain else cursor.hash
-            if parent != expected:
-                raise Fork
-            chain.append((block, parent))
-        if not chain:
-            return
+        chain, base_fee = await headers_after(endpoint, cursor, last)
         if awaited := await self._db.fetchval("payments_awaited", self._chain):
             log.debug("checking", pending=awaited)
-        events = await self._logs(endpoint, [block for block, _ in chain])
-        counts = await self._counts(endpoint, chain[-1][0])
+        events = await logs_of_blocks(endpoint, self._contracts, [block for block, _ in chain])
+        # Old state is kept by archive nodes only: counts are read where the head is near.
+        near = head.number - last <= _TAIL
+        counts = await self._counts(endpoint, chain[-1][0]) if near else {}
         async with self._db.transaction() as connection:
             await self._commit_blocks(
                 connection,
@@ -151,34 +171,6 @@ class Confirmer(Loop):
             )
         if completed:
             log.info("confirmed", payments=completed, block=last)
-
-    async def _logs(
-        self, endpoint: Endpoint, blocks: Sequence[Block]
-    ) -> dict[str, list[ChainEvent]]:
-        addresses = list(self._network.config.assets)
-        addresses += [t.address for t in self._network.config.mint_tokens]
-        topics = [
-            [
-                abi.TOPIC_AUTHORIZATION_USED,
-                abi.TOPIC_AUTHORIZATION_CANCELED,
-                abi.TOPIC_TRANSFER,
-                abi.TOPIC_TOKENS_MINTED,
-            ]
-        ]
-        answers = await endpoint.batch(
-            [
-                Call(
-                    "eth_getLogs", ({"blockHash": b.hash, "address": addresses, "topics": topics},)
-                )
-                for b in blocks
-            ]
-        )
-        found: dict[str, list[ChainEvent]] = {}
-        for block, answer in zip(blocks, answers, strict=True):
-            if isinstance(answer, Exception):
-                raise answer
-            found[block.hash] = [e for e in decode_logs(answer) if e.block_hash == block.hash]
-        return found
 
     async def _counts(self, endpoint: Endpoint, block: Block) -> dict[str, int]:
         rows = await self._db.fetch("wallets_list", self._chain)
@@ -314,7 +306,7 @@ class Confirmer(Loop):
         if settings.finality_blocks:
             return head.number - settings.finality_blocks
         try:
-            return (await _block(self._network.pool.best(), "finalized")).number
+            return (await block_at(self._network.pool.best(), "finalized")).number
         except (RpcError, RpcUnavailable):
             # A chain without the tag: nothing becomes final until finality_blocks is set.
             return -1
@@ -341,7 +333,11 @@ class Confirmer(Loop):
             raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
         if known and stands.number == known[0]["number"]:
             return
-        counts = await self._counts(endpoint, stands)
+        try:
+            counts = await self._counts(endpoint, stands)
+        except RpcError:
+            # Far below the head a node may have no state: counts are read again near the head.
+            counts = {}
         async with self._db.transaction() as connection:
             tag = await connection.execute(
                 sql("cursor_advance"),
@@ -370,20 +366,3 @@ class Confirmer(Loop):
             payments=len(lost),
             dropped=known[0]["number"] - stands.number,
         )
-
-
-def _header(answer: object) -> tuple[Block, str, int]:
-    if isinstance(answer, Exception):
-        raise answer
-    if not isinstance(answer, dict):
-        raise RpcError(None, "the node does not know a block below its own head yet")
-    block = Block(
-        number=number(answer.get("number")),
-        hash=str(answer["hash"]),
-        time=number(answer.get("timestamp")),
-    )
-    return block, str(answer["parentHash"]), number(answer.get("baseFeePerGas") or "0x0")
-
-
-async def _block(endpoint: Endpoint, tag: str) -> Block:
-    return _header(await endpoint.call("eth_getBlockByNumber", tag, False))[0]

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.books import accepted, becomes, by_hand, journal, mints, running, transactions
-from tests.harness.moves import STRANGER, ahead, mining, transfer_of
+from tests.harness.books import (
+    accepted,
+    becomes,
+    by_hand,
+    journal,
+    mints,
+    payment,
+    running,
+    transactions,
+)
+from tests.harness.moves import STRANGER, ahead, mining, reorg, transfer_of
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
@@ -112,13 +121,41 @@ async def test_days_away_are_caught_up_by_ranges(proxied: tuple[Stack, FaultProx
     await ahead(stack, STRANGER, stack.asset, transfer_of(bodies[2]))
     await stack.mine()
     proxy.script("range_limit", amount=100)
+    before = proxy.seen["eth_getLogs"]
     async with running(stack) as engine:
         await stack.all_are(engine, ids, "completed")
+        assert proxy.seen["eth_getLogs"] - before < 300
         async with mining(stack):
             await stack.all_minted(engine, 3)
         assert await stack.token_balance(PAYEE) == 3 * PRICE
         proxy.clear()
         await stack.verified(engine)
+
+
+async def test_a_reorg_while_nobody_looked_is_found_when_catching_up(held: Stack) -> None:
+    """The block of a completed payment was dropped while we were away, hundreds of blocks ago: its
+    evidence is withdrawn, its bytes are mined again, and it is delivered once."""
+    async with running(held, finality_blocks=1000) as engine:
+        [payer] = await held.payers(1)
+        [one] = await accepted(engine, [held.body(engine, payer)])
+        await becomes(engine, one, "sent")
+        await held.mine()
+        await becomes(engine, one, "completed")
+    await reorg(held, 1)
+    await held.rpc.call("anvil_mine", hex(300), timeout_s=60)
+    async with running(held, finality_blocks=1000) as engine, mining(held):
+        row = await becomes(engine, one, "completed")
+        first = row["block_number"]
+
+        async def moved() -> bool:
+            row = await payment(engine, one)
+            return row["block_number"] is not None and row["block_number"] > first + 200
+
+        await eventually(moved)
+        await held.all_minted(engine, 1)
+        assert len(await transactions(engine)) == 1
+        assert await held.token_balance(PAYEE) == PRICE
+        await held.verified(engine)
 
 
 @pytest.mark.parametrize(
