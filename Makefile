@@ -25,7 +25,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock bench torture mutants clean again
+.PHONY: help install demo test check format lock bench results torture mutants clean again
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,10 @@ clean: ## remove what the set-up and the tools made here
 
 bench: install $(PEERS) ## measure this machine: ours, the guide's, the x402 facilitators, the node alone
 	$(BIN)/onsettle bench $(BENCH)
+
+results: bench ## measure, and write what was found into the documentation
+	$(BIN)/python -m onsettle.local.bench.pages bench/results/latest.json README.md docs/performance.md
+results: BENCH += --save bench/results
 
 # What the benchmark compares with; nothing of it is in the product.
 $(PEERS): | $(PROJECT)

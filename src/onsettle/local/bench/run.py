@@ -11,13 +11,11 @@ from onsettle.local.bench.ground import Ground
 from onsettle.local.bench.growth import growth
 from onsettle.local.bench.intake import measure_intake
 from onsettle.local.bench.latency import at_load, idle
-from onsettle.local.bench.load import LoadRefused
 from onsettle.local.bench.machine import environment
-from onsettle.local.bench.others import GUIDE, PEERS, NotInstalled, OtherFailed, compare
+from onsettle.local.bench.others import GUIDE, PEERS, compare
 from onsettle.local.bench.plan import PROFILES, Profile
-from onsettle.local.bench.settle import Stalled, measure
+from onsettle.local.bench.settle import measure
 from onsettle.local.bench.targets import judged, ratios
-from onsettle.local.bench.workers import WorkerFailed
 
 Say = Callable[[str], None]
 FLOORS = {"single": 1, "packed": 100}
@@ -27,7 +25,6 @@ PARTS = (
     *(profile.name for profile in PROFILES),
     *("guide", "floor", "peers", "idle", "load", "intake", "growth"),
 )
-_FAILURES = (LoadRefused, NotInstalled, OtherFailed, Stalled, WorkerFailed, TimeoutError)
 
 
 class Run:
@@ -88,7 +85,8 @@ class Run:
                     self._say("growth: finished rows behind, queued rows ahead ...")
                     grown = next(p for p in PROFILES if p.name == "packed")
                     grown = dataclasses.replace(grown, payments=self._count(10_000))
-                    self.result["growth"] = await growth(ground, grown, quick=self._quick)
+                    part = self.result["growth"] = {}
+                    await growth(ground, grown, part, quick=self._quick, say=self._say)
                 case "guide":
                     self._say(f"guide: {GUIDE.about} ...")
                     count = self._count(300)
@@ -97,7 +95,7 @@ class Run:
                     self._say(f"  {found['payments_per_second']} payments/s")
                 case _:
                     await self._profile(ground, next(p for p in PROFILES if p.name == name))
-        except _FAILURES as failure:
+        except Exception as failure:  # one part, whatever is wrong with it, does not end the run
             self.result["failures"][name] = f"{type(failure).__name__}: {failure}"
             self._say(f"  FAILED: {failure}")
 
