@@ -1,8 +1,10 @@
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from onsettle.local.place import let_pass
 from tests.harness.server import Server
 from tests.harness.stack import Stack
 
@@ -14,6 +16,14 @@ def server() -> Iterator[Server]:
     shared.start()
     yield shared
     shared.stop()
+
+
+@pytest.fixture
+def data_folder() -> Iterator[Path]:
+    """A data folder that root's PostgreSQL, which runs as another user, can be kept in."""
+    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
+        let_pass(Path(made))
+        yield Path(made)
 
 
 @pytest.fixture

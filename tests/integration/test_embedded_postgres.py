@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from onsettle.local import place
 from onsettle.local.binaries import find_postgres_bin
-from onsettle.local.place import Account, PostgresFailed, find_place, let_pass
+from onsettle.local.place import Account, PostgresFailed, find_place
 from onsettle.local.postgres import EmbeddedPostgres
 from onsettle.store.database import UNAVAILABLE
 from tests.harness.stack import eventually
@@ -33,14 +32,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A data folder that root's service user may pass through, too."""
-    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
-        let_pass(Path(made))
-        yield Path(made)
 
 
 @asynccontextmanager
@@ -91,42 +82,42 @@ def another_process(folder: Path) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-async def test_it_is_durable_and_private(folder: Path) -> None:
+async def test_it_is_durable_and_private(data_folder: Path) -> None:
     """Nothing that was acknowledged is only in memory; nobody else gets in; no folder is opened."""
-    before = modes(folder)
-    async with running(folder) as server:
+    before = modes(data_folder)
+    async with running(data_folder) as server:
         for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
             assert await ask(server, f"show {setting}") == "on", setting
         assert await ask(server, "show listen_addresses") == ""
         assert await ask(server, "select array_agg(auth_method) from pg_hba_file_rules") == ["peer"]
-        where = find_place(folder)
+        where = find_place(data_folder)
         assert where.socket.stat().st_mode & 0o777 == 0o700
         assert where.home.stat().st_mode & 0o777 == 0o700
         assert where.cluster.stat().st_mode & 0o077 == 0
-    assert modes(folder) == before
+    assert modes(data_folder) == before
     assert not where.socket.exists()
 
 
-async def test_the_last_user_stops_it(folder: Path) -> None:
+async def test_the_last_user_stops_it(data_folder: Path) -> None:
     """A second user adopts the running server, and keeps it when the first one leaves."""
-    async with running(folder) as first:
+    async with running(data_folder) as first:
         await ask(first, "create table kept (n int)")
-        started = postmaster(folder)
-        second = EmbeddedPostgres(folder)
+        started = postmaster(data_folder)
+        second = EmbeddedPostgres(data_folder)
         await second.start()
-        assert postmaster(folder) == started
+        assert postmaster(data_folder) == started
     assert await answers(second)
-    assert postmaster(folder) == started
+    assert postmaster(data_folder) == started
     await second.stop()
     assert not await answers(second)
-    assert not (find_place(folder).cluster / "postmaster.pid").exists()
-    async with running(folder) as again:
+    assert not (find_place(data_folder).cluster / "postmaster.pid").exists()
+    async with running(data_folder) as again:
         assert await ask(again, "select count(*) from kept") == 0
 
 
-async def test_processes_that_start_at_once_share_one_server(folder: Path) -> None:
+async def test_processes_that_start_at_once_share_one_server(data_folder: Path) -> None:
     """Nobody meets half a cluster, and nobody starts a second server."""
-    servers = [EmbeddedPostgres(folder) for _ in range(4)]
+    servers = [EmbeddedPostgres(data_folder) for _ in range(4)]
     dsns = await asyncio.gather(*(server.start() for server in servers))
     assert len(set(dsns)) == 1
     assert all([await answers(server) for server in servers])
@@ -135,7 +126,7 @@ async def test_processes_that_start_at_once_share_one_server(folder: Path) -> No
     assert not await answers(servers[0])
 
 
-async def test_every_acknowledged_row_is_back_after_a_kill(folder: Path) -> None:
+async def test_every_acknowledged_row_is_back_after_a_kill(data_folder: Path) -> None:
     """kill -9 of the postmaster under load: back within 15 s, with all that it acknowledged."""
     acknowledged: list[int] = []
 
@@ -148,7 +139,7 @@ async def test_every_acknowledged_row_is_back_after_a_kill(folder: Path) -> None
                 acknowledged.append(n)
         connection.terminate()
 
-    async with running(folder) as server:
+    async with running(data_folder) as server:
         await ask(server, "create table kept (n int)")
         writers = [asyncio.create_task(write(worker)) for worker in range(4)]
 
@@ -156,7 +147,7 @@ async def test_every_acknowledged_row_is_back_after_a_kill(folder: Path) -> None
             return len(acknowledged) > 500
 
         await eventually(enough)
-        os.kill(postmaster(folder), signal.SIGKILL)
+        os.kill(postmaster(data_folder), signal.SIGKILL)
         await asyncio.gather(*writers)
         await eventually(lambda: answers(server), within_s=15)
         connection = await asyncpg.connect(server.dsn, timeout=10)
@@ -165,38 +156,38 @@ async def test_every_acknowledged_row_is_back_after_a_kill(folder: Path) -> None
     assert set(acknowledged) <= there
 
 
-async def test_a_server_outlives_its_starter_and_is_still_watched(folder: Path) -> None:
+async def test_a_server_outlives_its_starter_and_is_still_watched(data_folder: Path) -> None:
     """The process that started it is killed: another adopts it, and restarts it when it dies."""
-    with another_process(folder) as starter:
-        started = postmaster(folder)
+    with another_process(data_folder) as starter:
+        started = postmaster(data_folder)
         starter.kill()
         starter.wait()
-        async with running(folder) as server:
-            assert postmaster(folder) == started
+        async with running(data_folder) as server:
+            assert postmaster(data_folder) == started
             os.kill(started, signal.SIGKILL)
             await eventually(lambda: answers(server), within_s=15)
-            assert postmaster(folder) != started
+            assert postmaster(data_folder) != started
         assert not await answers(server)
 
 
-async def test_a_number_that_is_another_program_s_now_does_not_stop_it(folder: Path) -> None:
+async def test_a_number_that_is_another_program_s_now_does_not_stop_it(data_folder: Path) -> None:
     """After a crash, as after a reboot, the dead server's process id may belong to anybody."""
-    with another_process(folder) as starter:
+    with another_process(data_folder) as starter:
         starter.kill()
         starter.wait()
-    pid = postmaster(folder)
+    pid = postmaster(data_folder)
     os.kill(pid, signal.SIGKILL)
 
-    lock = find_place(folder).cluster / "postmaster.pid"
+    lock = find_place(data_folder).cluster / "postmaster.pid"
     lines = lock.read_text().splitlines()
     lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
-    async with running(folder) as server:
+    async with running(data_folder) as server:
         assert await answers(server)
 
 
-async def test_a_start_that_is_given_up_leaves_nothing_running(folder: Path) -> None:
+async def test_a_start_that_is_given_up_leaves_nothing_running(data_folder: Path) -> None:
     """Ctrl-C in the middle of a start: the server that was on its way is stopped, too."""
-    server, said = EmbeddedPostgres(folder), find_place(folder).home / "start.log"
+    server, said = EmbeddedPostgres(data_folder), find_place(data_folder).home / "start.log"
 
     async def under_way() -> bool:
         return await asyncio.to_thread(said.exists)
@@ -210,40 +201,40 @@ async def test_a_start_that_is_given_up_leaves_nothing_running(folder: Path) -> 
     assert not await answers(server)
 
 
-async def test_half_a_cluster_is_made_again(folder: Path) -> None:
+async def test_half_a_cluster_is_made_again(data_folder: Path) -> None:
     """Somebody pulled the plug while the cluster was being made."""
-    where = find_place(folder)
+    where = find_place(data_folder)
     where.make_folders()
     half = where.home / "unfinished"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
-    async with running(folder) as server:
+    async with running(data_folder) as server:
         assert await answers(server)
     assert not half.exists()
 
 
-async def test_a_cluster_of_another_version_is_left_alone(folder: Path) -> None:
+async def test_a_cluster_of_another_version_is_left_alone(data_folder: Path) -> None:
     """It says which version made it, and what to do."""
-    where = find_place(folder)
+    where = find_place(data_folder)
     where.make_folders()
     where.cluster.mkdir()
     (where.cluster / "PG_VERSION").write_text("13\n")
     with pytest.raises(PostgresFailed, match=r"PostgreSQL 13.*DATABASE_URL"):
-        await EmbeddedPostgres(folder).start()
+        await EmbeddedPostgres(data_folder).start()
     assert [path.name for path in where.cluster.iterdir()] == ["PG_VERSION"]
 
 
 async def test_a_server_that_can_not_start_says_why(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message has PostgreSQL's own last words and where its log is."""
     monkeypatch.setattr("onsettle.local.postgres._RETRY_S", 0.5)
-    async with running(folder):
+    async with running(data_folder):
         pass
-    conf = find_place(folder).cluster / "postgresql.conf"
+    conf = find_place(data_folder).cluster / "postgresql.conf"
     conf.write_text(conf.read_text() + "\nnot_a_setting = 1\n")
     with pytest.raises(PostgresFailed, match=r"postgresql.conf.*log"):
-        await EmbeddedPostgres(folder).start()
+        await EmbeddedPostgres(data_folder).start()
 
 
 def test_a_folder_lets_pass_whom_its_mode_names(tmp_path: Path) -> None:
@@ -262,10 +253,10 @@ def test_a_folder_lets_pass_whom_its_mode_names(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has a service user")
 async def test_root_s_server_runs_where_its_user_can_reach_everything(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A closed data folder and a closed virtual environment stay closed, and it works."""
-    monkeypatch.setattr(place, "_FAR", folder / "far")
+    monkeypatch.setattr(place, "_FAR", data_folder / "far")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     package = find_postgres_bin().parents[1]
@@ -276,18 +267,20 @@ async def test_root_s_server_runs_where_its_user_can_reach_everything(
     before = modes(closed / "data")
     async with running(closed / "data") as server:
         assert await answers(server)
-        assert find_place(closed / "data").home.is_relative_to(folder / "far")
+        assert find_place(closed / "data").home.is_relative_to(data_folder / "far")
     assert modes(closed / "data") == before
-    (folder / "far" / find_place(closed / "data").home.name).rename(closed / "data" / "postgres")
+    (data_folder / "far" / find_place(closed / "data").home.name).rename(
+        closed / "data" / "postgres"
+    )
     with pytest.raises(PostgresFailed, match="chmod"):
         await EmbeddedPostgres(closed / "data").start()
 
 
-async def test_it_starts_under_the_event_loop_of_the_service(folder: Path) -> None:
+async def test_it_starts_under_the_event_loop_of_the_service(data_folder: Path) -> None:
     """`serve` and `worker` run on uvloop, which starts processes in a way of its own."""
     code = _USE_IT.replace("asyncio.run(main())", "import uvloop; uvloop.run(main())")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(folder), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, str(data_folder), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
@@ -296,5 +289,5 @@ async def test_it_starts_under_the_event_loop_of_the_service(folder: Path) -> No
     finally:
         process.terminate()
         await process.wait()
-        async with running(folder):
+        async with running(data_folder):
             pass  # the last user stops the server

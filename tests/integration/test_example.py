@@ -1,33 +1,21 @@
 """The README's examples: nothing but environment variables, with curl and without."""
 
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from onsettle.local.place import let_pass
 from tests.harness.processes import bare_environment, free_port, is_ready, pay, running, script
 from tests.harness.stack import environment_of
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
-        let_pass(Path(made))
-        yield Path(made)
-
-
-async def test_the_examples_settle(folder: Path) -> None:
+async def test_the_examples_settle(data_folder: Path) -> None:
     """`onsettle local`, `onsettle serve` in the environment that it prints, pay.sh and sell.py."""
     bare = bare_environment()
     options = ("local", "--port", str(free_port()), "--block-time", "0.5")
-    with running(folder, bare | {"ONSETTLE_DATA_DIR": str(folder)}, *options) as local:
+    with running(data_folder, bare | {"ONSETTLE_DATA_DIR": str(data_folder)}, *options) as local:
         assert local.popen.stdout is not None
         printed = "".join(iter(local.popen.stdout.readline, "ready\n"))
         environment = {**bare, **environment_of(printed), "ONSETTLE_PORT": str(free_port())}
-        with running(folder, environment, "serve") as service:
+        with running(data_folder, environment, "serve") as service:
             await is_ready(environment)
             payment = await pay(environment)
             assert payment["status"] == "completed"

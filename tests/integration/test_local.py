@@ -1,12 +1,8 @@
 """`onsettle local` as a process: the environment it prints, and what is left after every ending."""
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,21 +13,17 @@ import pytest
 
 from onsettle.chain.rpc import Pool
 from onsettle.local.payers import Payer, fund
-from onsettle.local.place import let_pass
+from tests.harness.processes import Process, bare_environment, free_port, running
 from tests.harness.stack import environment_of, eventually
-
-ONSETTLE = str(Path(sys.executable).with_name("onsettle"))
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(data_folder: Path) -> Iterator[Path]:
     """A data folder; what still runs on it at the end is ended."""
-    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
-        let_pass(Path(made))
-        yield Path(made)
-        for process in _left_over(made):
-            process.kill()
-            process.wait(10)
+    yield data_folder
+    for process in _left_over(str(data_folder)):
+        process.kill()
+        process.wait(10)
 
 
 def _left_over(folder: str) -> list[psutil.Process]:
@@ -42,62 +34,30 @@ def _left_over(folder: str) -> list[psutil.Process]:
     ]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Local:
-    """A running `onsettle local`."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("ONSETTLE_", "DATABASE"))}
-        if anvil := os.environ.get("ONSETTLE_ANVIL"):
-            kept["ONSETTLE_ANVIL"] = anvil
-        self.process = subprocess.Popen(
-            [ONSETTLE, "local", *options],
-            cwd=folder,
-            env=kept | {"ONSETTLE_DATA_DIR": str(folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.printed: list[str] = []
-
-    def ready(self) -> Mapping[str, str]:
-        """What it printed before `ready`, as variables."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip() == "ready":
-                return environment_of("".join(self.printed))
-            self.printed.append(line)
-        raise AssertionError(f"it ended: {self.failed()}")
-
-    def failed(self) -> str:
-        """What it said when it ended with an error."""
-        _, said = self.process.communicate(timeout=60)
-        assert self.process.returncode == 1, said
-        return said
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        self.process.communicate(timeout=60)
-        return self.process.returncode
-
-
 @contextlib.contextmanager
-def local(folder: Path, *options: str) -> Iterator[Local]:
+def local(folder: Path, *options: str) -> Iterator[Process]:
     options = options or ("--port", str(free_port()), "--block-time", "0.5")
-    running = Local(folder, *options)
-    try:
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.communicate()
+    environment = bare_environment() | {"ONSETTLE_DATA_DIR": str(folder)}
+    with running(folder, environment, "local", *options) as process:
+        yield process
+
+
+def ready(process: Process) -> tuple[str, Mapping[str, str]]:
+    """What it printed before `ready`, and that as variables."""
+    assert process.popen.stdout is not None
+    lines: list[str] = []
+    for line in process.popen.stdout:
+        if line == "ready\n":
+            return "".join(lines), environment_of("".join(lines))
+        lines.append(line)
+    raise AssertionError(f"it ended: {process.said}")
+
+
+def failed(process: Process) -> str:
+    """What it said when it ended with an error."""
+    process.popen.communicate(timeout=60)
+    assert process.popen.returncode == 1, process.said
+    return process.said
 
 
 async def call(variables: Mapping[str, str], method: str, *params: object) -> Any:
@@ -136,10 +96,11 @@ async def leave_a_mark(variables: Mapping[str, str]) -> Payer:
 async def test_it_prints_what_a_service_needs_and_comes_back_as_it_was(folder: Path) -> None:
     """The environment is printed and written for its owner only; a restart finds everything."""
     with local(folder, "--port", str(free_port())) as first:
-        variables = first.ready()
-        assert (folder / "local.env").stat().st_mode & 0o777 == 0o600
-        assert (folder / "local.env").read_text() == "".join(first.printed)
-        assert all(line.startswith("export ") for line in first.printed)
+        printed, variables = ready(first)
+        for name in ("local.env", "chain-keys.json"):
+            assert (folder / name).stat().st_mode & 0o777 == 0o600, name
+        assert (folder / "local.env").read_text() == printed
+        assert all(line.startswith("export ") for line in printed.splitlines())
         block = await call(variables, "eth_getBlockByNumber", "latest", False)
         assert int(block["gasLimit"], 16) == 400_000_000
         assert await call(variables, "eth_chainId") == hex(84532)
@@ -147,7 +108,7 @@ async def test_it_prints_what_a_service_needs_and_comes_back_as_it_was(folder: P
         assert first.end(signal.SIGTERM) == 0
     assert _left_over(str(folder)) == []
     with local(folder, "--port", variables["ONSETTLE_RPC_URLS"].rpartition(":")[2]) as second:
-        assert second.ready() == variables
+        assert ready(second)[1] == variables
         assert await genesis(variables) == start
         assert await balance(variables, payer) == 4711
         assert await sql(variables, "select count(*) from mark") == 0
@@ -161,7 +122,7 @@ async def test_after_a_kill_it_starts_again(folder: Path, also_the_chain: bool) 
     Where the chain was killed too, it comes back as it was at most some seconds before.
     """
     with local(folder) as first:
-        variables = first.ready()
+        _, variables = ready(first)
         start, payer = await genesis(variables), await leave_a_mark(variables)
         first.end(signal.SIGKILL)
     if also_the_chain:
@@ -169,7 +130,7 @@ async def test_after_a_kill_it_starts_again(folder: Path, also_the_chain: bool) 
         anvil.kill()
         anvil.wait(10)
     with local(folder) as second:
-        again = second.ready()
+        _, again = ready(second)
         assert await genesis(again) == start
         assert await balance(again, payer) in ({4711, 0} if also_the_chain else {4711})
         assert await sql(again, "select count(*) from mark") == 0
@@ -179,8 +140,8 @@ async def test_after_a_kill_it_starts_again(folder: Path, also_the_chain: bool) 
 
 async def test_a_chain_that_dies_comes_back(folder: Path) -> None:
     """anvil is killed under a running `onsettle local`: soon the same chain answers again."""
-    with local(folder) as running:
-        variables = running.ready()
+    with local(folder) as process:
+        _, variables = ready(process)
         start = await genesis(variables)
         [anvil] = [p for p in _left_over(str(folder)) if p.name() == "anvil"]
         anvil.kill()
@@ -191,15 +152,15 @@ async def test_a_chain_that_dies_comes_back(folder: Path) -> None:
             return False
 
         await eventually(back, within_s=15)
-        assert running.end(signal.SIGTERM) == 0
+        assert process.end(signal.SIGTERM) == 0
 
 
 def test_a_second_start_says_that_it_runs_already(folder: Path) -> None:
     """It names the file with the environment to use."""
     with local(folder) as first:
-        first.ready()
+        ready(first)
         with local(folder) as second:
-            said = second.failed()
+            said = failed(second)
             assert "runs already" in said
             assert str(folder / "local.env") in said
         assert first.end(signal.SIGTERM) == 0
@@ -211,8 +172,8 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        with local(folder, "--port", port) as running:
-            said = running.failed()
+        with local(folder, "--port", port) as process:
+            said = failed(process)
             assert f"Port {port} can't be used" in said
             assert "--port" in said
     assert _left_over(str(folder)) == []

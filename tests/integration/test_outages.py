@@ -3,17 +3,14 @@
 import asyncio
 import json
 import re
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from onsettle.local.chain import LocalChain
-from onsettle.local.place import let_pass
 from onsettle.local.postgres import EmbeddedPostgres
 from tests.harness.processes import (
     Process,
@@ -25,13 +22,6 @@ from tests.harness.processes import (
     running,
 )
 from tests.harness.stack import eventually
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="onsettle-test-") as made:
-        let_pass(Path(made))
-        yield Path(made)
 
 
 class Ground:
@@ -96,11 +86,11 @@ def is_alive(service: Process) -> bool:
     return service.popen.poll() is None
 
 
-async def test_a_service_waits_for_what_is_down_at_its_start(folder: Path) -> None:
+async def test_a_service_waits_for_what_is_down_at_its_start(data_folder: Path) -> None:
     """It answers at once, says what is missing, and settles as soon as both are there."""
-    async with ground(folder) as here:
+    async with ground(data_folder) as here:
         await here.stop()
-        with running(folder, here.environment, "serve") as service:
+        with running(data_folder, here.environment, "serve") as service:
             await here.unready("the database does not answer")
             assert (await here.get("/healthz")).status_code == 200
             refused = await here.get("/v1/payments")
@@ -117,15 +107,15 @@ async def test_a_service_waits_for_what_is_down_at_its_start(folder: Path) -> No
             assert service.end() == 0
 
 
-async def test_a_service_comes_back_after_an_outage(folder: Path) -> None:
+async def test_a_service_comes_back_after_an_outage(data_folder: Path) -> None:
     """The database goes, then the node; each is told, and the same process settles afterwards."""
-    async with ground(folder) as here:
-        with running(folder, here.environment, "serve") as service:
+    async with ground(data_folder) as here:
+        with running(data_folder, here.environment, "serve") as service:
             await is_ready(here.environment)
             assert (await pay(here.environment))["status"] == "completed"
             await here.database.stop()
             await here.unready("the database does not answer")
-            status = await asyncio.to_thread(onsettle, folder, here.environment, "status")
+            status = await asyncio.to_thread(onsettle, data_folder, here.environment, "status")
             assert status.returncode == 1
             assert "The database can't be reached" in status.stderr
             await here.database.start()
@@ -133,7 +123,7 @@ async def test_a_service_comes_back_after_an_outage(folder: Path) -> None:
             assert (await pay(here.environment))["status"] == "completed"
             await here.chain.stop()
             await here.unready("no RPC endpoint answers")
-            status = await asyncio.to_thread(onsettle, folder, here.environment, "status")
+            status = await asyncio.to_thread(onsettle, data_folder, here.environment, "status")
             assert re.search(
                 r"network default \(eip155:84532\): block \d+, read \S+ s ago", status.stdout
             )
@@ -145,15 +135,17 @@ async def test_a_service_comes_back_after_an_outage(folder: Path) -> None:
             assert "loop_recovered" in service.said
             assert service.end() == 0
         # The node forgot the state of old blocks when it was started again, so not all is checked.
-        checked = await asyncio.to_thread(onsettle, folder, here.environment, "verify", "--json")
+        checked = await asyncio.to_thread(
+            onsettle, data_folder, here.environment, "verify", "--json"
+        )
         assert json.loads(checked.stdout)["differences"] == []
 
 
-async def test_a_worker_waits_for_the_database_and_can_be_stopped(folder: Path) -> None:
+async def test_a_worker_waits_for_the_database_and_can_be_stopped(data_folder: Path) -> None:
     """Without a database it says so, stays, and still leaves at once when it is asked to."""
-    async with ground(folder) as here:
+    async with ground(data_folder) as here:
         await here.database.stop()
-        with running(folder, here.environment, "worker") as worker:
+        with running(data_folder, here.environment, "worker") as worker:
 
             async def told() -> bool:
                 return "the database does not answer" in worker.said
