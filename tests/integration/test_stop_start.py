@@ -14,7 +14,7 @@ from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
 # The promise is ten seconds; a busy test machine gets some more.
-_LEAVES_S = 20
+_LEAVES_S = 45
 
 
 async def ended(worker: asyncio.subprocess.Process) -> None:

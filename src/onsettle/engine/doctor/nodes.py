@@ -16,7 +16,7 @@ _AHEAD_S = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class Seen:
     chain_id: int
     genesis: str
     head: int
@@ -28,7 +28,7 @@ async def check_endpoints(
     found: Findings, name: str, pool: Pool, known: dict[int, str]
 ) -> int | None:
     """The chain id, where the endpoints can be used; `known` maps chain ids to genesis hashes."""
-    seen: dict[Endpoint, _Seen] = {}
+    seen: dict[Endpoint, Seen] = {}
     for endpoint in pool.endpoints:
         try:
             seen[endpoint] = await _look(endpoint)
@@ -55,18 +55,18 @@ async def check_endpoints(
         )
         return None
     found.ok("chain", f"chain {first.chain_id}, genesis {first.genesis}", name)
-    _check_heads(found, seen)
+    check_heads(found, seen)
     await _check_agreement(found, {e: v for e, v in seen.items() if v.genesis == first.genesis})
     return first.chain_id
 
 
-async def _look(endpoint: Endpoint) -> _Seen:
+async def _look(endpoint: Endpoint) -> Seen:
     chain_id = number(await endpoint.call("eth_chainId"))
     genesis = await endpoint.call("eth_getBlockByNumber", "0x0", False)
     head = await endpoint.call("eth_getBlockByNumber", "latest", False)
     if not isinstance(genesis, dict) or not isinstance(head, dict):
         raise RpcError(None, "the node does not answer with blocks")
-    return _Seen(
+    return Seen(
         chain_id=chain_id,
         genesis=str(genesis["hash"]),
         head=number(head["number"]),
@@ -75,7 +75,7 @@ async def _look(endpoint: Endpoint) -> _Seen:
     )
 
 
-def _check_heads(found: Findings, seen: dict[Endpoint, _Seen]) -> None:
+def check_heads(found: Findings, seen: dict[Endpoint, Seen]) -> None:
     top = max(view.head for view in seen.values())
     for endpoint, view in seen.items():
         behind = top - view.head
@@ -105,7 +105,7 @@ def _check_heads(found: Findings, seen: dict[Endpoint, _Seen]) -> None:
             found.ok("endpoint", f"at block {view.head}", endpoint.name)
 
 
-async def _check_agreement(found: Findings, seen: dict[Endpoint, _Seen]) -> None:
+async def _check_agreement(found: Findings, seen: dict[Endpoint, Seen]) -> None:
     """The same hash a little below the lowest head, and reads by block hash (EIP-1898)."""
     height = max(0, min(view.head for view in seen.values()) - _SETTLED)
     hashes: dict[Endpoint, str] = {}

@@ -45,7 +45,7 @@ async def _wallet(
         ]
     )
     balance, price, latest, pending = (number(answer) for answer in answers[:4])
-    _gas(found, address, role, balance, price, spent)
+    check_gas(found, address, role, balance, price, spent)
     if answers[4] not in ("0x", None):
         found.warn(
             "wallet",
@@ -53,10 +53,10 @@ async def _wallet(
             "use a plain key",
             address,
         )
-    _foreign(found, address, latest, pending, spent)
+    check_foreign_use(found, address, latest, pending, spent)
 
 
-def _gas(
+def check_gas(
     found: Findings, address: str, role: str, balance: int, price: int, spent: Record | None
 ) -> None:
     gas = int(spent["gas"]) if spent is not None and spent["gas"] else _GAS
@@ -83,7 +83,7 @@ def _gas(
         found.ok("gas", words, address)
 
 
-def _foreign(
+def check_foreign_use(
     found: Findings, address: str, latest: int, pending: int, spent: Record | None
 ) -> None:
     top = spent["top"] if spent is not None else None
