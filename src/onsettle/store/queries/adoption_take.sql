@@ -43,17 +43,17 @@ with picked as materialized (
     cross join lateral (
         select min(chain_id) as chain_id, count(*) as chains from assets
         where address = k.asset) as a
-), ranked as (
-    select j.*, coalesce(standing.id, first_value(j.id) over same) as primary_id
-    from judged j
-    left join lateral (
+), standing as materialized (
+    select j.*, (
         select q.id from payment_queue q
         where payment_identity(
                 q.chain_id, q.payment_token_address, q.payer, q.authorization_nonce)
             = payment_identity(j.chain_id, j.asset, j.payer, j.nonce)
-            and q.chain_id is not null and q.duplicate_of is null
-    ) as standing on true
-    where j.problem is null
+            and q.chain_id is not null and q.duplicate_of is null) as standing_id
+    from judged j where j.problem is null
+), ranked as (
+    select j.*, coalesce(j.standing_id, first_value(j.id) over same) as primary_id
+    from standing j
     window same as (
         partition by j.chain_id, j.asset, j.payer, j.nonce
         order by array_position(array['completed', 'processing', 'sent', 'pending'], j.status)
