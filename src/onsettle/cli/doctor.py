@@ -48,7 +48,10 @@ async def _examine() -> "Findings":
     found = Findings()
     config = load()
     check_files(found, config)
-    async with configured(config) as whole, await Database.connect(dsn_of(whole), size=2) as db:
+    async with (
+        configured(config) as whole,
+        await Database.connect(dsn_of(whole), size=2, lazy=True) as db,
+    ):
         try:
             ready = await _database(found, whole, db)
         except UNAVAILABLE as error:
