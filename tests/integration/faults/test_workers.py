@@ -27,7 +27,7 @@ async def _seen_again(engine: Engine) -> None:
         # Simulated, and about to open the signing commit.
         "wallet_purse:after",
         # Inside the signing commit: it holds the rows of the wallet and of its payments.
-        "outgoing.Outgoing._fenced:before",
+        "sign:before",
         # Signed and stored; no node has the bytes.
         "broadcast:before",
         # A node has the bytes, and nobody has written that down.
@@ -87,7 +87,7 @@ async def test_a_worker_frozen_while_bumping_is_replaced(held: Stack) -> None:
     async with running(held, start=False, fee_bump_after_ms=300) as engine:
         [payer] = await held.payers(1)
         ids = await accepted(engine, [held.body(engine, payer)])
-        async with worker(held, "stop:outgoing.Outgoing._fenced:before#2") as old:
+        async with worker(held, "stop:replace:before") as old:
             await held.all_are(engine, ids, "sent")
 
             async def frozen_while_dear() -> bool:
