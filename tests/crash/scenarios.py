@@ -1,8 +1,11 @@
 """What a service lives through while it is killed: together they meet every point."""
 
+from aiohttp import web
+
 from onsettle.local.payers import fund
 from tests.crash.world import Scenario, World
 from tests.harness.moves import STRANGER, ahead, by_key, owner_says, transfer_of
+from tests.harness.older import OlderServer
 from tests.harness.stack import PRICE, only_network
 
 _GAS = 10**9
@@ -12,6 +15,41 @@ async def _settle(world: World) -> None:
     at = await world.pay()
     await world.is_(at, "completed")
     await world.minted(at)
+    await world.told()
+
+
+async def _not_heard(world: World) -> None:
+    """The webhook's endpoint is broken for a while."""
+    world.receiver.answer = lambda _: web.Response(status=500)
+    at = await world.pay()
+    await world.is_(at, "completed")
+
+    async def noted() -> bool:
+        return bool(
+            await world.sql("select 1 from outbox where tries > 0 and last_error is not null")
+        )
+
+    await world.until(noted)
+
+
+async def _hears(world: World) -> None:
+    world.receiver.answer = lambda _: web.Response(status=204)
+    await world.sql("update outbox set next_try_at = now() where status = 'pending'")
+
+
+async def _plain_sql(world: World) -> None:
+    """Another program writes the row itself; it is checked, settled and delivered."""
+    [payer] = await world.stack.payers(1)
+    async with OlderServer.on(world.stack) as writer:
+        terms = writer.authorization(payer)
+        written = await writer.insert(terms)
+    world.written += 1
+
+    async def completed() -> bool:
+        rows = await world.sql("select status from payment_queue where id = $1", written)
+        return [row["status"] for row in rows] == ["completed"]
+
+    await world.until(completed)
 
 
 async def _bump(world: World) -> None:
@@ -221,6 +259,8 @@ SCENARIOS = [
         ),
     ),
     Scenario(name="settle", act=_settle),
+    Scenario(name="not heard", act=_not_heard, calm=_hears),
+    Scenario(name="plain sql", act=_plain_sql),
     Scenario(
         name="bump",
         act=_bump,

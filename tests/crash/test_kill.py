@@ -7,6 +7,7 @@ import pytest
 from tests.crash.scan import every_point
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.world import Scenario, World, converge, kill_at, trace
+from tests.harness.receiver import receiving
 from tests.harness.stack import Stack
 
 #: Points that no scenario here meets, and what does.
@@ -48,9 +49,9 @@ async def test_a_process_killed_at_each_point_in_turn_is_continued_by_the_next(
     stack: Stack,
 ) -> None:
     """Killed around every commit and every outside effect: all is settled once, and verified."""
-    async with stack.engine(start=False) as engine:
+    async with stack.engine(start=False) as engine, receiving() as receiver:
         await stack.set(engine, **_QUICK)
-        world = World(stack, engine)
+        world = World(stack, engine, receiver)
         met: set[str] = set()
         alive: list[str] = []
         for scenario in SCENARIOS:

@@ -15,6 +15,7 @@ import asyncpg
 from onsettle.runtime import Engine
 from tests.harness.commands import onsettle
 from tests.harness.process import Ended, Process, post
+from tests.harness.receiver import SECRET, Receiver
 from tests.harness.stack import Stack, eventually
 
 Record = asyncpg.Record
@@ -23,11 +24,15 @@ Record = asyncpg.Record
 class World:
     """What the scenarios act upon. `bodies` are all requests that were ever posted."""
 
-    def __init__(self, stack: Stack, engine: Engine) -> None:
+    def __init__(self, stack: Stack, engine: Engine, receiver: Receiver) -> None:
         self.stack = stack
+        #: Where completed payments are told.
+        self.receiver = receiver
         #: Not started: it signs requests and audits.
         self.engine = engine
         self.bodies: list[dict[str, Any]] = []
+        #: Rows that another program wrote.
+        self.written = 0
         #: What the service acknowledged: position in `bodies` -> payment id.
         self.acknowledged: dict[int, str] = {}
         #: ONSETTLE_POINT of the commands of a scenario.
@@ -45,7 +50,9 @@ class World:
         """A new service; `point` as ONSETTLE_POINT has it, or nothing."""
         await self.release_leases()
         log = self.stack.folder / f"process-{next(self._numbers)}.log"
-        environment = self.stack.process_environment(point=point)
+        environment = self.stack.process_environment(
+            point=point, webhook_url=self.receiver.url, webhook_secret=SECRET
+        )
         self._process = Process(environment, "serve", log)
         self._process.start()
 
@@ -114,6 +121,14 @@ class World:
             return bool(rows and rows[0]["done"])
 
         return await self.until(done)
+
+    async def told(self) -> bool:
+        """Until no message is left to be told."""
+
+        async def none_left() -> bool:
+            return not await self.sql("select 1 from outbox where status <> 'delivered'")
+
+        return await self.until(none_left)
 
     async def followed(self) -> None:
         """Until the service has looked at the newest block."""
@@ -191,7 +206,7 @@ async def converge(world: World) -> None:
     await world.process.ready()
     before = dict(world.acknowledged)
     for at in range(len(world.bodies)):
-        assert await world.submit(at) in (200, 202), world.bodies[at]
+        assert await world.submit(at) in (200, 202), world.bodies[at]["authorization"]["nonce"]
     assert before.items() <= world.acknowledged.items()
 
     async def settled() -> bool:
@@ -200,6 +215,7 @@ async def converge(world: World) -> None:
             " where status in ('pending', 'processing', 'sent')"
             " or status = 'completed' and block_number is null)"
             " + (select count(*) from mint_queue where status <> 'completed')"
+            " + (select count(*) from outbox where status <> 'delivered')"
             " + (select count(*) from transactions where state = 'live') as open"
         )
         return bool(row["open"] == 0)
@@ -207,5 +223,7 @@ async def converge(world: World) -> None:
     await eventually(settled, within_s=90)
     await world.process.stop()
     [row] = await world.sql("select count(*) as n from payment_queue")
-    assert row["n"] == len(world.bodies)
+    assert row["n"] == len(world.bodies) + world.written
+    told = await world.sql("select distinct id from outbox")
+    assert {str(row["id"]) for row in told} <= set(world.receiver.tries)
     await world.stack.verified(world.engine)

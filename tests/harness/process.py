@@ -49,7 +49,9 @@ class Process:
         self.port = free_port()
         self._log = log
         environment = dict(environment, ONSETTLE_PORT=str(self.port))
-        self._process = _forks.Process(target=_run, args=(environment, command, str(log)))
+        self._process = _forks.Process(
+            target=_run, args=(environment, command, str(log)), daemon=True
+        )
 
     @property
     def url(self) -> str:

@@ -27,9 +27,9 @@ def main() -> None:
     let_pass(folder)
     print(f"seed {options.seed}, {options.minutes:g} minutes, logs in {folder}", flush=True)
     outcome = asyncio.run(torture(folder, seed=options.seed, seconds=options.minutes * 60))
+    print(outcome.summary(), flush=True)
     if options.record:
         write(outcome)
-    print(outcome.summary())
     if not outcome.clean:
         sys.exit(1)
     shutil.rmtree(folder, ignore_errors=True)
@@ -41,6 +41,7 @@ def write(outcome: Outcome) -> None:
         ["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     record = {"commit": commit, **asdict(outcome)}
+    RECORDS.mkdir(exist_ok=True)
     text = json.dumps(record, indent=2, sort_keys=True) + "\n"
     RECORDS.joinpath(f"seed-{outcome.seed}.json").write_text(text, encoding="utf-8")
 

@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 import structlog
 
+from onsettle import points
 from onsettle.domain.delivery import WEBHOOK_SCHEDULE, Failed
 from onsettle.engine.courier import Courier
 from onsettle.store.database import Database, Record
@@ -83,10 +84,12 @@ class Notifier(Courier):
             "webhook-timestamp": str(sent_at),
             "webhook-signature": signature(self._secret, id_, sent_at, body),
         }
+        points.reached("webhook:before")
         try:
             async with self._session.post(
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as response:
+                points.reached("webhook:after")
                 said = (await response.content.read(_QUOTED)).decode("utf-8", "replace")
                 return await self._verdict(response.status, response.headers, said)
         except TimeoutError:
