@@ -77,8 +77,10 @@ def _command(environment: dict[str, str], args: list[str], out: Path, err: Path)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
+    from onsettle import points
     from onsettle.cli import main
 
+    points.arm()
     try:
         main(args, prog_name="onsettle")
     finally:
