@@ -74,7 +74,7 @@ $(PEERS): | $(PROJECT)
 torture: install ## the service under faults: SEED=n MINUTES=5
 	$(BIN)/python -m tests.torture --seed $(SEED) --minutes $(MINUTES)
 
-mutants: install
+mutants: install ## break each promise in a copy: a test must see it
 	$(BIN)/python -m tests.mutants
 
 $(VENV):

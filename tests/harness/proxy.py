@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -48,6 +48,8 @@ class FaultProxy:
         #: How many calls of each method arrived.
         self.seen: Counter[str] = Counter()
         self.port = 0
+        #: Called with each call of a method before the node is asked.
+        self.watch: dict[str, Callable[[Request], Awaitable[None]]] = {}
         self._upstream = upstream
         self._rules: list[Rule] = []
         self._geth = GethRules() if geth else None
@@ -111,6 +113,9 @@ class FaultProxy:
         body = await request.json()
         calls: list[Request] = body if isinstance(body, list) else [body]
         self.seen.update(str(call.get("method")) for call in calls)
+        for call in calls:
+            if (watcher := self.watch.get(str(call.get("method")))) is not None:
+                await watcher(call)
         handler = self._forward
         if self._geth is not None:
             handler = partial(self._geth.answer, then=handler)

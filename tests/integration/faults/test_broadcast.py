@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness.books import accepted, attempts, becomes, mints, running, transactions
-from tests.harness.moves import mining, pool_hashes
+from tests.harness.moves import base_fee, mining, pool_hashes
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 from tests.harness.workers import end_leases, worker
@@ -134,3 +135,35 @@ async def test_bytes_that_the_node_forgot_are_offered_again(held: Stack) -> None
             await becomes(engine, one, "completed")
             await held.all_minted(engine, 1)
         await held.verified(engine)
+
+
+async def test_no_bytes_reach_a_node_before_their_commit(
+    proxied: tuple[Stack, FaultProxy],
+) -> None:
+    """Whatever a node is given, sent first, again or dearer, is a committed row by then."""
+    stack, proxy = proxied
+    async with running(stack, fee_bump_after_ms=300) as engine, stack.database() as beside:
+        strange: list[str] = []
+
+        async def given(call: dict[str, Any]) -> None:
+            raw = bytes.fromhex(call["params"][0][2:])
+            stored = await beside.pool.fetchval("select count(*) from attempts where raw = $1", raw)
+            if not stored:
+                strange.append(call["params"][0])
+
+        proxy.watch["eth_sendRawTransaction"] = given
+        payers = await stack.payers(3)
+        ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
+        await stack.all_are(engine, ids, "sent")
+
+        async def dearer() -> bool:
+            await base_fee(stack, 20)
+            await stack.mine()
+            return len(await beside.pool.fetch("select 1 from attempts")) > len(ids)
+
+        await eventually(dearer, every_s=0.2)
+        async with mining(stack):
+            await stack.all_are(engine, ids, "completed")
+            await stack.all_minted(engine, 3)
+        assert proxy.seen["eth_sendRawTransaction"] > len(ids)
+        assert not strange

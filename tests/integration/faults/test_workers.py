@@ -5,7 +5,7 @@ import pytest
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, attempts, mints, running, transactions
 from tests.harness.moves import base_fee, mining
-from tests.harness.stack import PAYEE, PRICE, Stack, eventually
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually, only_network
 from tests.harness.workers import end_leases, worker
 
 
@@ -134,3 +134,19 @@ async def test_a_lease_ends_by_the_clock_alone(held: Stack) -> None:
         assert len(await transactions(engine)) == 2
         assert await held.token_balance(PAYEE) == 2 * PRICE
         await held.verified(engine)
+
+
+async def test_the_fence_refuses_whoever_does_not_hold_the_lease(held: Stack) -> None:
+    """A signing commit passes for the holder of this very term while it lasts, and for nobody
+    else: not under an older term, not for another worker, not when it has run out."""
+    async with running(held, start=False) as engine:
+        key = (only_network(engine).chain_id, held.wallets[0])
+        old = await engine.db.fetchval("wallet_lease", *key, "first", 10.0)
+        await end_leases(held)
+        term = await engine.db.fetchval("wallet_lease", *key, "second", 10.0)
+        assert term > old
+        assert await engine.db.fetchrow("wallet_lock", *key, term, "second") is not None
+        for at, who in ((old, "first"), (old, "second"), (term, "first"), (term + 1, "second")):
+            assert await engine.db.fetchrow("wallet_lock", *key, at, who) is None
+        await end_leases(held)
+        assert await engine.db.fetchrow("wallet_lock", *key, term, "second") is None
