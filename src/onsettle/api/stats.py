@@ -10,7 +10,7 @@ from onsettle.api.answers import Json, when
 from onsettle.api.bodies import need_key
 from onsettle.api.payments import find
 from onsettle.domain.payment import PaymentStatus
-from onsettle.engine.insights import Insights
+from onsettle.engine.insights import Insights, public
 from onsettle.runtime import Engine
 
 
@@ -23,20 +23,6 @@ def stats(engine: Engine, insights: Insights) -> APIRouter:
         return Json(public(await insights.read()))
 
     return routes
-
-
-def public(state: dict[str, Any]) -> dict[str, Any]:
-    """Wei as decimal strings: they do not fit the numbers of JavaScript."""
-    wallets = [
-        {**w, "balance": _text(w["balance"]), "needs_balance": _text(w["needs_balance"])}
-        for w in state["wallets"]
-    ]
-    networks = [{**n, "base_fee": _text(n["base_fee"])} for n in state["networks"]]
-    return {**state, "wallets": wallets, "networks": networks}
-
-
-def _text(amount: Any) -> str | None:
-    return None if amount is None else format(amount, "d" if isinstance(amount, int) else "f")
 
 
 def guide(engine: Engine, insights: Insights) -> APIRouter:

@@ -1,12 +1,10 @@
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from onsettle.cli.session import json_option, opened, print_json, table
-from onsettle.domain.payment import PaymentStatus
-from onsettle.domain.settings import DEFAULTS, read
+from onsettle.engine.insights import Insights, public
 
 #: The longest gap between looks is two seconds by default.
 _LATE_S = 10
@@ -25,48 +23,10 @@ def command(as_json: bool) -> None:
 
 async def _read() -> dict[str, Any]:
     async with opened() as db:
-        counted = {row["status"]: row for row in await db.fetch("stats_counts")}
-        mints = {row["status"]: row["count"] for row in await db.fetch("stats_mints")}
-        wallets = await db.fetch("wallets_list", None)
-        alarms = await db.fetch("alarms_open")
-        workers = await db.fetch("workers_live")
-        networks = await db.fetch("networks_all")
+        state = public(await Insights(db).read())
         marked = await db.fetchval("stuck_reprocess")
-        stored = {row["key"]: row["value"] for row in await db.fetch("settings_read")}
-    now = datetime.now(UTC)
-    payments = {}
-    for status in PaymentStatus:
-        row = counted.get(status.value)
-        payments[status.value] = {
-            "count": row["count"] if row else 0,
-            "oldest_age_s": int((now - row["oldest"]).total_seconds())
-            if row and row["oldest"]
-            else None,
-        }
-    return {
-        "payments": payments,
-        "mints": mints,
-        "wallets": [_wallet(dict(row)) for row in wallets],
-        "networks": [_network(dict(row), now) for row in networks],
-        "alarms": [dict(row) for row in alarms],
-        "workers": [dict(row) for row in workers],
-        "hints": [*read(stored, DEFAULTS)[1], *([_reprocess(marked)] if marked else [])],
-    }
-
-
-def _wallet(row: dict[str, Any]) -> dict[str, Any]:
-    keys = ("chain_id", "address", "role", "live", "paused", "balance", "needs_balance", "note")
-    return {key: row[key] for key in keys}
-
-
-def _network(row: dict[str, Any], now: datetime) -> dict[str, Any]:
-    looked = row["looked_at"]
-    return {
-        "network": f"eip155:{row['chain_id']}",
-        "name": row["name"],
-        "block_number": row["cursor_number"],
-        "looked_ago_s": None if looked is None else round((now - looked).total_seconds(), 1),
-    }
+    hints = [*state["settings"]["refused"], *([_reprocess(marked)] if marked else [])]
+    return {**state, "hints": hints}
 
 
 def network_words(network: dict[str, Any]) -> str:
@@ -88,6 +48,10 @@ def _reprocess(count: int) -> str:
 
 
 def _print(state: dict[str, Any]) -> None:
+    click.echo(state["health"])
+    for reason in state["reasons"]:
+        click.echo(f"  {reason}")
+    click.echo()
     lines = [{"status": name, **row} for name, row in state["payments"].items()]
     table(lines, {"status": "payments", "count": "count", "oldest_age_s": "oldest (s)"})
     click.echo("\nmints: " + (_counts(state["mints"]) or "none"))

@@ -75,12 +75,28 @@ class Insights:
             "network": f"eip155:{row['chain_id']}",
             "name": row["name"],
             "block_number": row["cursor_number"],
-            "looked_ago_s": None if looked is None else (now - looked).total_seconds(),
+            "looked_ago_s": None
+            if looked is None
+            else round(max(0.0, (now - looked).total_seconds()), 1),
             "following": row["following_since"] is not None,
             "finalized_number": row["finalized_number"],
             "base_fee": row["base_fee"],
             "rpc": [] if network is None else endpoints(network),
         }
+
+
+def public(state: dict[str, Any]) -> dict[str, Any]:
+    """Wei as decimal strings: they do not fit the numbers of JavaScript."""
+    wallets = [
+        {**w, "balance": _text(w["balance"]), "needs_balance": _text(w["needs_balance"])}
+        for w in state["wallets"]
+    ]
+    networks = [{**n, "base_fee": _text(n["base_fee"])} for n in state["networks"]]
+    return {**state, "wallets": wallets, "networks": networks}
+
+
+def _text(amount: Any) -> str | None:
+    return None if amount is None else format(amount, "d" if isinstance(amount, int) else "f")
 
 
 def endpoints(network: Network) -> list[dict[str, Any]]:

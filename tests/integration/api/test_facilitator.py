@@ -13,7 +13,7 @@ from x402.schemas import PaymentPayload, PaymentRequirements, SettleResponse
 from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
 from onsettle.local.payers import Payer
-from tests.harness.moves import owner_says
+from tests.harness.moves import mining, owner_says
 from tests.harness.stack import PAYEE, PRICE, eventually
 from tests.integration.api.conftest import KEY, Api
 
@@ -273,7 +273,8 @@ async def test_a_payer_without_the_money_is_not_valid_and_fails(guarded: Api) ->
     asked = _second(guarded, Payer())
     verified = await _ask(guarded, "/verify", asked)
     assert (verified["isValid"], verified["invalidReason"]) == (False, "insufficient_funds")
-    settled = await _ask(guarded, "/settle", asked)
+    async with mining(guarded.stack):
+        settled = await _ask(guarded, "/settle", asked)
     assert (settled["success"], settled["errorReason"]) == (False, "insufficient_funds")
     assert settled["extra"]["status"] == "failed"
 

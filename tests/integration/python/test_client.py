@@ -7,6 +7,7 @@ import pytest
 
 from onsettle import Onsettle, Payment, PaymentFailed, PaymentStatus, Refused
 from onsettle.local.payers import Payer
+from tests.harness.moves import mining
 from tests.harness.stack import PRICE, Stack, eventually
 
 
@@ -113,8 +114,9 @@ async def test_failures_are_exceptions_with_a_code(stack: Stack) -> None:
         poor = Payer()
         authorization = _authorization(stack, onsettle, poor)
         payment = await onsettle.submit(authorization)
-        with pytest.raises(PaymentFailed) as failure:
-            await payment.completed(timeout_s=30)
+        async with mining(stack):
+            with pytest.raises(PaymentFailed) as failure:
+                await payment.completed(timeout_s=30)
         assert failure.value.payment.reason == "insufficient_balance"
         assert str(payment.id) in str(failure.value)
         with pytest.raises(Refused) as refused:

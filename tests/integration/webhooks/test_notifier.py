@@ -12,6 +12,7 @@ from aiohttp import web
 
 from onsettle.domain.delivery import WEBHOOK_SCHEDULE, message_id
 from onsettle.engine import notifier as notifier_module
+from onsettle.engine.verify import verify
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.commands import onsettle
@@ -218,3 +219,18 @@ async def test_an_endpoint_that_asks_for_a_rest_gets_it(shop: Shop) -> None:
     [id_] = await shop.sell()
     row = await shop.message(id_, tries=1, status="pending", last_error="HTTP 429")
     assert 60 < (row["next_try_at"] - row["created_at"]).total_seconds() < 200
+
+
+async def test_a_message_that_was_never_written_is_found_by_the_audit(shop: Shop) -> None:
+    """Every payment completed since the channel was opened has a message, or verify names it."""
+    await shop.engine.db.pool.execute(
+        "update channels set created_at = created_at - interval '1 minute'"
+    )
+    ids = await shop.sell(2)
+    await shop.stack.verified(shop.engine)
+    await shop.engine.db.pool.execute("delete from outbox where payment_id = $1", ids[0])
+    report = await verify(shop.engine.db, shop.engine.networks)
+    [difference] = report.differences
+    assert difference.startswith(f"payment {ids[0]}: it completed, and no message")
+    await shop.engine.db.execute("channel_close", "webhook")
+    await shop.stack.verified(shop.engine)

@@ -87,7 +87,12 @@ def check_outbox(ledger: Ledger, report: Report) -> None:
     """What was promised to be told is told, waiting, or listed as given up."""
     report.count("messages", len(ledger.outbox))
     for row in ledger.outbox:
-        if not row["completed_once"]:
+        if row["status"] == "missing":
+            report.differences.append(
+                f"payment {row['payment_id']}: it completed, and no message for the channel"
+                f" {row['channel']} was written"
+            )
+        elif not row["completed_once"]:
             report.differences.append(
                 f"message {row['id']}: it tells that payment {row['payment_id']} completed,"
                 " and it never did"

@@ -1,0 +1,95 @@
+"""The commands that read and change: each as JSON and for people, asked, dry and agreed."""
+
+from uuid import UUID
+
+from onsettle.domain.settings import SPECS
+from tests.harness.commands import onsettle
+from tests.harness.stack import Stack, eventually, ids_of
+
+
+async def test_status_begins_with_the_verdict(stack: Stack) -> None:
+    """The first line says whether it settles; `--json` has the same with depths and wallets."""
+    environment = stack.process_environment()
+    async with stack.engine(start=False):
+        stopped = (await onsettle(environment, "status")).ok()
+        assert stopped.out.startswith("stopped\n  no worker runs: start `onsettle worker`")
+    async with stack.engine() as engine:
+
+        async def at_work() -> bool:
+            return bool(await engine.db.fetch("workers_live"))
+
+        await eventually(at_work)
+        state = (await onsettle(environment, "status", "--json")).ok().json
+        assert state["health"] == "healthy", state["reasons"]
+        assert state["payments"]["pending"] == {"count": 0, "oldest_age_s": None}
+        assert {wallet["role"] for wallet in state["wallets"]} == {"payment", "mint"}
+        assert all(isinstance(w["balance"], str | None) for w in state["wallets"])
+
+
+async def test_show_tells_everything_about_one_payment(stack: Stack) -> None:
+    """Facts, events, attempts and mints, for people and as JSON; an unknown id is said."""
+    environment = stack.process_environment()
+    async with stack.engine() as engine:
+        [payer] = await stack.payers(1)
+        [id_] = ids_of(await engine.intake.submit_many([stack.body(engine, payer)]))
+        await stack.all_are(engine, [id_], "completed")
+        await stack.all_minted(engine, 1)
+    text = (await onsettle(environment, "show", str(id_))).ok().out
+    for word in ("completed", payer.address, "events", "attempts", "mints"):
+        assert word in text
+    found = (await onsettle(environment, "show", str(id_), "--json")).ok().json
+    assert (found["id"], found["amount"]) == (str(id_), "10000")
+    assert [event["to_status"] for event in found["events"]][-1] == "completed"
+    nobody = await onsettle(environment, "show", str(UUID(int=1)))
+    assert (nobody.code, nobody.out) == (1, "")
+    assert "There is no payment" in nobody.err
+
+
+async def test_a_change_is_asked_for_and_a_dry_run_changes_nothing(stack: Stack) -> None:
+    """settings, pause, resume and wallets: dry says what would be, no answer is no, --yes does it;
+    the running engine follows within two seconds."""
+    environment = stack.process_environment()
+    async with stack.engine() as engine:
+
+        async def follows(key: str, value: object) -> None:
+            async def in_force() -> bool:
+                return bool(getattr(await engine.settings.get(), key) == value)
+
+            await eventually(in_force, within_s=2)
+
+        change = ("settings", "payment_batch_size", "70")
+        dry = (await onsettle(environment, *change, "--dry-run")).ok()
+        assert dry.out == "Would change payment_batch_size from 50 to 70.\n"
+        unanswered = await onsettle(environment, *change)
+        assert unanswered.code == 1
+        assert (await onsettle(environment, "settings", "payment_batch_size")).out == "50\n"
+        (await onsettle(environment, *change, "--yes")).ok()
+        await follows("payment_batch_size", 70)
+        assert "already" in (await onsettle(environment, *change, "--yes")).ok().out
+        listed = (await onsettle(environment, "settings", "--json")).ok().json
+        assert {row["key"]: row["value"] for row in listed}["payment_batch_size"] == "70"
+        assert {row["key"] for row in listed} == set(SPECS)
+        (await onsettle(environment, "pause", "--dry-run")).ok()
+        assert not (await engine.settings.get()).payments_paused
+        (await onsettle(environment, "pause", "--yes")).ok()
+        await follows("payments_paused", True)
+        (await onsettle(environment, "resume", "--yes")).ok()
+        await follows("payments_paused", False)
+
+
+async def test_wallets_are_listed_paused_and_resumed(stack: Stack) -> None:
+    """An address in any letter case; one that is not ours, or not an address, is said."""
+    environment = stack.process_environment()
+    async with stack.engine(start=False):
+        [address] = stack.wallets
+        upper = "0x" + address[2:].upper()
+        (await onsettle(environment, "wallets", "pause", upper, "--dry-run")).ok()
+        (await onsettle(environment, "wallets", "pause", upper, "--yes")).ok()
+        rows = (await onsettle(environment, "wallets", "--json")).ok().json
+        assert {row["address"]: row["paused"] for row in rows}[address] is True
+        (await onsettle(environment, "wallets", "resume", address, "--yes")).ok()
+        assert address in (await onsettle(environment, "wallets")).ok().out
+        for wrong, words in (("0x" + "99" * 20, "There is no wallet"), ("0x1", "not an address")):
+            refused = await onsettle(environment, "wallets", "pause", wrong, "--yes")
+            assert refused.code == 1
+            assert words in refused.err
