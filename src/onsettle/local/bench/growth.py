@@ -74,12 +74,13 @@ def _history(rows: int) -> Callable[[Database, int], Awaitable[None]]:
     async def make(db: Database, chain_id: int) -> None:
         if rows:
             async with db.pool.acquire() as connection:
-                await _fill(connection, rows, chain_id)
+                await fill(connection, rows, chain_id)
 
     return make
 
 
-async def _fill(connection: Connection, rows: int, chain_id: int) -> None:
+async def fill(connection: Connection, rows: int, chain_id: int) -> None:
+    """So many finished payments with their mints and transactions, and statistics of them."""
     await connection.execute("set session_replication_role = replica; set statement_timeout = 0")
     # Indexes are built after the rows: that takes a third of the time.
     indexes = await connection.fetch(_INDEXES)

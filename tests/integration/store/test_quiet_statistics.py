@@ -1,0 +1,90 @@
+"""A burst after a quiet hour: statistics that saw no unfinished row must not cost a loop of loops.
+
+The indexes of unfinished rows look empty to such statistics, so the planner would rather read all
+of one, once for each id of a list, than look each id up: a thousand ids and twenty thousand
+waiting payments are twenty million comparisons.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from onsettle.local.bench.growth import fill
+from onsettle.store.database import sql
+from tests.harness.server import Server
+
+_IDS = [uuid4() for _ in range(50)]
+_WORDS = ["0x" + each.hex * 2 for each in _IDS]
+_NUMBERS = list(range(50))
+
+#: Each takes a list of ids (or of transactions that hold some); with what it may be called.
+_QUERIES: dict[str, tuple[Any, ...]] = {
+    "attempts_answered": (_WORDS, ["ok"] * 50, [""] * 50, [True] * 50),
+    "candidates_lock": (_IDS,),
+    "mints_lock": (_IDS,),
+    "mints_signed": (_IDS, _NUMBERS, _WORDS),
+    "payments_deep": (1, 10),
+    "payments_fail_pending": (_IDS, ["r"] * 50, ["e"] * 50, [True] * 50),
+    "payments_hold": (_IDS, [1.0] * 50, ["e"] * 50),
+    "payments_landed": (_IDS, 10, "0x", True, _WORDS, _NUMBERS),
+    "payments_signed": (_IDS, _NUMBERS, _WORDS),
+    "payments_timed_out": (1, 300.0),
+    "transactions_mined": (_WORDS, 10, "0x"),
+    "transactions_resolved": (_NUMBERS, ["mined"] * 50, _WORDS, _NUMBERS, _WORDS),
+    "unchecked_passed": (_IDS, _WORDS, _NUMBERS, [True] * 50),
+}
+
+
+@pytest.fixture(scope="module")
+def quiet(server: Server, migrated: str) -> Iterator[str]:
+    """A database whose statistics were made while nothing was unfinished."""
+    dsn = server.create(like=migrated)
+    asyncio.run(_history(dsn))
+    yield dsn
+    server.drop(dsn)
+
+
+async def _history(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await fill(connection, 20_000, 1)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", _QUERIES)
+async def test_a_list_of_ids_is_looked_up_by_id(quiet: str, name: str) -> None:
+    """Whatever drives the loop, its inner side is never an index of unfinished rows."""
+    connection = await asyncpg.connect(quiet)
+    try:
+        await connection.execute("set plan_cache_mode = force_custom_plan; set jit = off")
+        plan = await connection.fetchval(
+            "explain (format json) " + sql(name), *_QUERIES[name], timeout=30
+        )
+    finally:
+        await connection.close()
+    looped = [node["Index Name"] for node in _joined_row_by_row(json.loads(plan)[0]["Plan"])]
+    assert [index for index in looped if not index.endswith(("_pkey", "_live"))] == []
+
+
+def _joined_row_by_row(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Scans of an index on either side of a nested loop of payments or mints with a list."""
+    children = node.get("Plans", [])
+    if node["Node Type"] == "Nested Loop" and not _has_networks(node):
+        for child in children:
+            if "Index Name" in child and child.get("Relation Name", "").endswith("_queue"):
+                yield child
+    if node["Node Type"] in ("Index Scan", "LockRows") and "ANY" in str(node.get("Filter", "")):
+        yield node
+    for child in children:
+        yield from _joined_row_by_row(child)
+
+
+def _has_networks(node: dict[str, Any]) -> bool:
+    """The one row of the chain beside it: no list."""
+    return any(child.get("Relation Name") == "networks" for child in node.get("Plans", []))
