@@ -304,13 +304,13 @@ class ModelEngine:
     # -- resolver ---------------------------------------------------------------------------
 
     def resolve(self, *, blind: bool = False) -> None:
-        """Negative verdicts, at a named block, at depth. `blind`: no events, no receipts."""
+        """Negative verdicts, at a named block, at depth. `blind`: the node has no logs yet."""
         depth = self._depth()
         if not self.following or depth is None or not self.chain.holds(*self.books.seen[-1][:2]):
             return
         used = self.chain.count(self.books.seen[-1][0])
         for row in self.books.rows:
-            if row.state == "live" and row.nonce < used and not blind:
+            if row.state == "live" and row.nonce < used:
                 self._resolve(row, depth[0])
         for key, payment in self.books.payments.items():
             late = payment.block is None and payment.terms.valid_before <= depth[2]

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from onsettle.engine.intake import Accepted
+from onsettle.engine.janitor import Janitor
 from onsettle.local.payers import Payer, fund
 from tests.harness.books import (
     accepted,
@@ -87,8 +88,8 @@ async def test_another_authorization_under_the_same_nonce_delivers_nothing(held:
 
 
 async def test_the_same_authorization_is_one_payment_for_ever(stack: Stack) -> None:
-    """In other letter case, and again after a year: the same row, no second charge, no second
-    mint."""
+    """In other letter case, and again after a year and after the janitor: the same row, no second
+    charge, no second mint."""
     async with running(stack) as engine:
         [payer] = await stack.payers(1)
         body = stack.body(engine, payer)
@@ -105,6 +106,7 @@ async def test_the_same_authorization_is_one_payment_for_ever(stack: Stack) -> N
         await clock(stack, int(body["authorization"]["validBefore"]) + 365 * 86_400)
         await stack.mine(3)
         await becomes(engine, one, "completed", final=True)
+        await Janitor(engine.db).tick()
         [again] = await engine.intake.submit_many([shouted])
         assert isinstance(again, Accepted)
         assert (again.id, again.known, again.final) == (one, True, True)
