@@ -3,10 +3,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from onsettle.local.place import let_pass
 from tests.harness.server import Server
 from tests.harness.stack import Stack
+
+# How long an example takes says nothing about it on a machine that is busy.
+settings.register_profile("onsettle", deadline=None)
+settings.load_profile("onsettle")
 
 
 @pytest.fixture(scope="session")
