@@ -10,10 +10,8 @@ from onsettle.runtime import Engine
 from tests.harness.server import Server
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
 
-_HOOK = {
-    "webhook_url": "http://127.0.0.1:9/nobody-listens",
-    "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-}
+_HOOK = "http://127.0.0.1:9/nobody-listens"
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 class Backups:
@@ -44,11 +42,11 @@ async def _column(engine: Engine, query: str) -> set[Any]:
 async def test_ids_nonces_mints_and_webhooks_do_not_repeat(stack: Stack, backups: Backups) -> None:
     """Of what landed in the lost time all is completed and delivered once, under the same ids."""
     payers = await stack.payers(4)
-    async with stack.engine(start=False, **_HOOK) as engine:
+    async with stack.engine(start=False, webhook_url=_HOOK, webhook_secret=_SECRET) as engine:
         bodies = [stack.body(engine, payer, quantity=2) for payer in payers]
         known = ids_of(await engine.intake.submit_many(bodies[:2]))
     backup = await backups.take(stack.dsn)
-    async with stack.engine(**_HOOK) as engine:
+    async with stack.engine(webhook_url=_HOOK, webhook_secret=_SECRET) as engine:
         lost = ids_of(await engine.intake.submit_many(bodies[2:3]))
         await stack.all_are(engine, known + lost, "completed")
         await stack.all_minted(engine, 6)
@@ -56,7 +54,7 @@ async def test_ids_nonces_mints_and_webhooks_do_not_repeat(stack: Stack, backups
         messages = await _column(engine, "select id from outbox")
     sent = await stack.nonce(stack.wallets[0])
     stack.dsn = backup
-    async with stack.engine(**_HOOK) as engine:
+    async with stack.engine(webhook_url=_HOOK, webhook_secret=_SECRET) as engine:
         # The client that got its answer in the lost time asks again, and one is new.
         again = ids_of(await engine.intake.submit_many(bodies[2:]))
         assert again[0] == lost[0]
