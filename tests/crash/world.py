@@ -86,7 +86,7 @@ class World:
             assert known == answer["id"], "the same payment was given two ids"
         return status
 
-    async def until(self, question: Callable[[], Awaitable[bool]], within_s: float = 20) -> bool:
+    async def until(self, question: Callable[[], Awaitable[bool]], within_s: float = 60) -> bool:
         """Wait until it is so, or until the service is dead; whether it is so."""
         deadline = asyncio.get_running_loop().time() + within_s
         while self.process.alive and asyncio.get_running_loop().time() < deadline:

@@ -48,20 +48,12 @@ MUTANTS = (
         test=f"{_FAULTS}/test_broadcast.py::test_no_bytes_reach_a_node_before_their_commit",
     ),
     Mutant(
-        name="stored bytes are offered once only",
-        promise=3,
-        file="engine/wallet.py",
-        find='await self.out.broadcast([(bytes(row["raw"]), row["hash"]) for row in due])',
-        put="pass",
-        test=f"{_FAULTS}/test_broadcast.py::test_a_process_killed_between_commit_and_broadcast",
-    ),
-    Mutant(
         name="a nonce is given out twice",
         promise=4,
         file="store/queries/wallet_took.sql",
         find="next_nonce = $4",
         put="next_nonce = $4 - 1",
-        test="tests/integration/test_main_job.py",
+        test=f"{_FAULTS}/test_workers.py::test_a_worker_frozen_between_two_broadcasts_is_replaced",
     ),
     Mutant(
         name="the fence of a lease is not checked",
