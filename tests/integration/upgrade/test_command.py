@@ -1,0 +1,61 @@
+"""`onsettle migrate` on a database of the older server."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.harness.older import OlderServer
+from tests.harness.stack import Stack
+
+
+async def _migrate(stack: Stack, *options: str, **more: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("onsettle")),
+        "migrate",
+        *options,
+        cwd=stack.folder,
+        env=stack.process_environment(**more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return out.decode()
+
+
+async def test_without_a_node_it_says_what_is_left_and_the_engine_finishes_it(
+    stack: Stack, older: OlderServer
+) -> None:
+    """The tables change without the chain; what needs it is named, and done when it can be read."""
+    payers = await stack.payers(2)
+    waiting = await older.insert(older.authorization(payers[0]))
+    crashed = await older.insert(older.authorization(payers[1]))
+    await older.claim(crashed)
+    dry = await _migrate(stack, "--dry-run", rpc_urls="http://127.0.0.1:9")
+    assert "would apply our types to the older server's tables" in dry
+    kind = "select pg_typeof(amount)::text from payment_queue limit 1"
+    assert await older.hand.fetchval(kind) == "character varying"
+    said = await _migrate(stack, rpc_urls="http://127.0.0.1:9")
+    assert "applied our types to the older server's tables" in said
+    assert "left for later: 2 payments that are not completed" in said
+    assert await older.hand.fetchval(kind) == "numeric"
+    async with stack.engine() as engine:
+        await stack.all_are(engine, [waiting, crashed], "completed")
+        await stack.all_minted(engine, 2)
+        await stack.verified(engine)
+
+
+async def test_with_a_node_it_takes_over_what_is_not_completed(
+    stack: Stack, older: OlderServer
+) -> None:
+    """Nothing is sent yet, and nothing is left for later; a second run has nothing to do."""
+    payers = await stack.payers(1)
+    waiting = await older.insert(older.authorization(payers[0]))
+    said = await _migrate(stack)
+    assert "taken over: 1 payments" in said
+    assert "left for later" not in said
+    row = await older.hand.fetchrow("select * from payment_queue where id = $1", waiting)
+    assert row is not None
+    assert (row["status"], row["payer"]) == ("pending", payers[0].address)
+    assert row["chain_id"] == older.domain.chain_id
+    assert (await _migrate(stack)).strip() == "The database is up to date."
