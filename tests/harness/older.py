@@ -15,7 +15,7 @@ from onsettle.chain import abi
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.token import read_domain
 from onsettle.domain.authorization import Authorization
-from onsettle.domain.network import TokenDomain
+from onsettle.domain.network import MULTICALL3, TokenDomain
 from onsettle.local.payers import Payer
 from tests.harness.rows import Connection
 from tests.harness.stack import PAYEE, PRICE, Stack
@@ -109,20 +109,27 @@ class OlderServer:
         )
         assert tag == "UPDATE 1"
 
-    async def settle(self, authorization: Mapping[str, Any]) -> str:
-        """Its transaction, mined: the hash."""
-        call = abi.transfer_with_authorization(
-            Authorization(
-                payer=authorization["from"].lower(),
-                pay_to=authorization["to"].lower(),
-                value=int(authorization["value"]),
-                valid_after=int(authorization["validAfter"]),
-                valid_before=int(authorization["validBefore"]),
-                nonce=authorization["nonce"].lower(),
-                signature=bytes.fromhex(authorization["signature"][2:]),
+    async def settle(self, *authorizations: Mapping[str, Any]) -> str:
+        """Its transaction, mined, with one or more of them: the hash."""
+        calls = [
+            abi.transfer_with_authorization(
+                Authorization(
+                    payer=each["from"].lower(),
+                    pay_to=each["to"].lower(),
+                    value=int(each["value"]),
+                    valid_after=int(each["validAfter"]),
+                    valid_before=int(each["validBefore"]),
+                    nonce=each["nonce"].lower(),
+                    signature=bytes.fromhex(each["signature"][2:]),
+                )
             )
-        )
-        return await self._stack.send_as(SENDER, self._stack.asset, call)
+            for each in authorizations
+        ]
+        asset = self._stack.asset
+        if len(calls) == 1:
+            return await self._stack.send_as(SENDER, asset, calls[0])
+        pack = abi.aggregate3([(asset, False, call) for call in calls])
+        return await self._stack.send_as(SENDER, MULTICALL3, pack)
 
     async def queue_mint(
         self, payer: str, payment_tx: str, status: str = "pending", *, mint_tx: str | None = None

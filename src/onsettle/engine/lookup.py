@@ -8,8 +8,8 @@ from onsettle.chain import abi
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
-from onsettle.domain.evidence import ChainEvent
-from onsettle.domain.outcome import Fate, Finding, judge
+from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent
+from onsettle.domain.outcome import Fate, Finding, judge, uses
 from onsettle.engine.network import number
 from onsettle.store.database import Record
 
@@ -61,10 +61,39 @@ async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list
         if not used:
             return Finding(fate=Fate.UNUSED)
         async with gate:
-            events = await _events(endpoint, row, block)
+            events = await _hinted(endpoint, row, block) or await _events(endpoint, row, block)
         return judge(used=used, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
 
     return list(await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True))))
+
+
+async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
+    """What the transaction that the row names did to the authorization: no search is needed."""
+    if not row.get("tx_hash"):
+        return []
+    try:
+        receipt = await endpoint.call("eth_getTransactionReceipt", row["tx_hash"])
+        logs = decode_logs(receipt["logs"]) if isinstance(receipt, dict) else []
+    except (RpcError, RpcUnavailable, ValueError, KeyError):
+        return []
+    asset = row["payment_token_address"]
+    logs = [e for e in logs if e.address == asset and e.block_number <= block.number]
+    return _own(logs, row)
+
+
+def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
+    """Of a transaction's logs those of this authorization: a pack holds those of others too."""
+    mine = (row["payer"], row["authorization_nonce"])
+    found: list[ChainEvent] = []
+    for use in uses(events):
+        if (use.event.payer, use.event.nonce) == mine:
+            found += [use.event] if use.transfer is None else [use.event, use.transfer]
+    found += [
+        event
+        for event in events
+        if isinstance(event, AuthorizationCanceled) and (event.payer, event.nonce) == mine
+    ]
+    return found
 
 
 async def _events(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
@@ -98,7 +127,7 @@ async def _events(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEv
             span = max(1, min(span // 2, 10_000))
             continue
         if found:
-            return await _whole(endpoint, found[0])
+            return _own(await _whole(endpoint, found[0]), row)
         if low == 0:
             return []
         high = low - 1

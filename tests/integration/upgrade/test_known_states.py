@@ -78,6 +78,28 @@ async def test_a_failed_payment_whose_transaction_landed_later_is_completed_and_
         await stack.verified(engine)
 
 
+async def test_payments_that_landed_in_one_transaction_are_told_apart(
+    stack: Stack, older: OlderServer
+) -> None:
+    """A look-up judges an authorization by its own use, whoever else paid beside it."""
+    payers = await stack.payers(2)
+    signed = [
+        older.authorization(payers[0], value=PRICE),
+        older.authorization(payers[0], value=2 * PRICE),
+        older.authorization(payers[1], value=3 * PRICE),
+    ]
+    ids = [await older.insert(each) for each in signed]
+    for payment in ids:
+        await older.claim(payment)
+    tx_hash = await older.settle(*signed)
+    await older.failed(ids[2], "Transaction timeout", tx_hash)
+    async with stack.engine() as engine:
+        await stack.all_are(engine, ids, "completed")
+        indexes = await older.hand.fetch("select log_index from payment_queue")
+        assert len({row[0] for row in indexes}) == 3
+        await stack.verified(engine)
+
+
 async def _completed(older: OlderServer, stack: Stack, quantity: int) -> tuple[UUID, str, str]:
     [payer] = await stack.payers(1)
     signed = older.authorization(payer)
