@@ -15,6 +15,7 @@ from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.handlers import HandlerCourier
 from onsettle.engine.watch import Snapshot, Watch
 from onsettle.local.database import configured
+from onsettle.log import into_logging
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 
@@ -103,6 +104,7 @@ class Onsettle:
         return cls(load(environment, folder), settle=settle)
 
     async def __aenter__(self) -> Self:
+        into_logging()
         async with AsyncExitStack() as stack:
             config = await stack.enter_async_context(configured(self._config))
             engine = await Engine.open(config, wait_s=30)

@@ -39,7 +39,7 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     renderer: list[structlog.typing.Processor] = (
-        [_Console(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))]
+        [_Console(_people())]
         if form == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -54,6 +54,29 @@ def set_up(form: Format | None = None, *, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
     logging.getLogger("onsettle").setLevel(level)
+
+
+def into_logging() -> None:
+    """For a program that uses us: what we say goes to the loggers `onsettle.*`, if it has set up
+    nothing else."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(key_order=["event"]),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+
+
+def _people() -> structlog.typing.Processor:
+    # A traceback without the values of variables: those may be keys.
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
 
 
 def _no_other_details(
