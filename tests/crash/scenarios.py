@@ -223,6 +223,11 @@ async def _new_asset(world: World) -> None:
     await world.sql("delete from assets")
 
 
+async def _away(world: World) -> None:
+    """Nobody followed the chain for a long time."""
+    await world.stack.rpc.call("anvil_mine", hex(200))
+
+
 async def _retry(world: World) -> None:
     """An operator sends a reverted payment again, once its payer has money."""
     await _revert(world)
@@ -277,6 +282,12 @@ SCENARIOS = [
     Scenario(name="elsewhere", act=_elsewhere, calm=_cheap_again),
     Scenario(name="landed before", act=_landed_before),
     Scenario(name="new asset", act=_settle, before=_new_asset),
+    Scenario(
+        name="away",
+        act=_settle,
+        before=_away,
+        only=("confirmer.Confirmer._catch_up:before", "confirmer.Confirmer._catch_up:after"),
+    ),
     Scenario(name="retry", act=_retry, calm=_cheap_again, by_command=True),
     Scenario(name="mint retry", act=_mint_retry, calm=_mint_open, by_command=True),
 ]

@@ -85,7 +85,7 @@ MUTANTS = (
         file="domain/fees.py",
         find="return -(-fee * 9 // 8) if fee else 1",
         put="return -(-fee * 101 // 100) if fee else 1",
-        test=f"{_FAULTS}/test_nonces.py::test_a_tenfold_base_fee_is_followed_within_the_rules",
+        test="tests/unit/test_fees.py",
     ),
     Mutant(
         name="nothing waits for foreign transactions in the pool",
