@@ -111,7 +111,8 @@ async def test_a_read_only_database_refuses_clearly_and_loses_nothing(held: Stac
         await held.mine()
         await _read_only(held.dsn, on=False)
         await held.release_blocks()
-        assert await engine.db.fetchval("payments_pending_count", 10) == 0
+        async with held.database() as db:  # not by a connection that was just closed
+            assert await db.fetchval("payments_pending_count", 10) == 0
         ids += await _insist(engine, bodies[2:])
         await held.all_are(engine, ids, "completed")
         await held.all_minted(engine, 3)
