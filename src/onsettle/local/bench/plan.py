@@ -48,8 +48,9 @@ PROFILES: tuple[Profile, ...] = (
     ),
     Profile(
         name="packed",
-        about="packs of 100",
+        about="packs of 100, two wallets",
         payments=20_000,
+        wallets=2,
         settings=PACKED,
     ),
     Profile(
