@@ -82,6 +82,13 @@ def measured(result: Result) -> Iterator[str]:
     """Where and when."""
     where = result["environment"]
     yield f"Measured {where['date']} on {where['machine']}; commit `{where['commit']}`."
+    if where["quick"]:
+        yield "A quick look at a tenth of the payments, not a measurement."
+    if where["load_average_before"] > 1:
+        yield (
+            f"The machine was busy with other work: load average {where['load_average_before']}"
+            " before the run."
+        )
 
 
 TABLES: Mapping[str, Callable[[Result], Iterator[str]]] = {

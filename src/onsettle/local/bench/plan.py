@@ -31,10 +31,10 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         name="sync",
         about="the guide's before: batches of 10, the next waits for the one before it",
-        payments=200,
+        payments=100,
         settings={"payment_mode": "sync", "payment_batch_size": 10},
     ),
-    Profile(name="default", about="default settings", payments=2000),
+    Profile(name="default", about="default settings", payments=1000),
     Profile(
         name="single",
         about="one payment per transaction, four wallets",

@@ -1,6 +1,6 @@
 """The result as tables on a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +22,12 @@ def show(result: Found, console: Console) -> None:
             console.print(f"{name}: {found['about']}; {conditions(found)}")
     if result["floor"] or result["peer"]:
         console.print(_comparisons(result))
+    if "load" in result:
+        console.print(_load(result["load"]))
+    if "growth" in result:
+        console.print(_growth(result["growth"]))
+    for line in _alone(result):
+        console.print(line)
     console.print(_targets(result["targets"]))
     for name, failure in result["failures"].items():
         console.print(f"{name} was not measured: {failure}", style="red")
@@ -81,6 +87,62 @@ def _comparisons(result: Found) -> Table:
             label = f"{name}, {blocks.replace('_', ' ')}"
             table.add_row(label, number(found["payments_per_second"]))
     return table
+
+
+def _load(load: Found) -> Table:
+    table = Table(title="Latency at load, s (p50 / p95 / p99)")
+    headings = ("offered/s", "accepted/s", "answered", "accept to sent", "mined to completed")
+    for heading in (*headings, "accept to completed"):
+        table.add_column(heading, justify="right")
+    for found in load["rates"].values():
+        table.add_row(
+            str(found["offered_per_second"]),
+            number(found["accepted_per_second"]),
+            *(
+                _spread(found[key])
+                for key in (
+                    "acknowledged_s",
+                    "accept_to_sent_s",
+                    "mined_to_completed_s",
+                    "accept_to_completed_s",
+                )
+            ),
+        )
+    return table
+
+
+def _growth(growth: Found) -> Table:
+    table = Table("packed profile", "payments/s", "with mints", "peak MB", title="Growth")
+    for name, found in growth.items():
+        if isinstance(found, Mapping):
+            table.add_row(
+                name.replace("_", " ", 1),
+                number(found["payments_per_second"]),
+                number(found["with_mints_per_second"]),
+                number(found["peak_memory_mb"]),
+            )
+    return table
+
+
+def _alone(result: Found) -> Iterator[str]:
+    """The parts that fit a line."""
+    if "idle" in result:
+        found = result["idle"]
+        yield (
+            f"idle engine, s: accept to broadcast {_spread(found['accept_to_broadcast_s'])},"
+            f" block visible to completed {_spread(found['visible_to_completed_s'])}"
+        )
+    if "intake" in result:
+        found = result["intake"]
+        yield (
+            f"intake on one core: {number(found['payments_per_second'])} POSTs/s"
+            f" ({found['cpu_ms_per_payment']} ms of processor each),"
+            f" {number(found['batch_payments_per_second'])} payments/s in batches"
+            f" ({found['batch_cpu_ms_per_payment']} ms each)"
+        )
+    for name, ratio in result["ratios"].items():
+        if ratio is not None:
+            yield f"{name.replace('_', ' ')}: {number(ratio)}"
 
 
 def _targets(targets: list[Found]) -> Table:

@@ -45,7 +45,7 @@ class Run:
         self._quick = quick
         self._say = say
         self.result: dict[str, Any] = {
-            "environment": environment(),
+            "environment": environment(quick=quick),
             "profiles": {},
             "floor": {},
             "peer": {},
@@ -122,7 +122,7 @@ class Run:
             found = self.result["peer"].setdefault(peer.name, {})
             for blocks, seconds in BLOCK_TIMES.items():
                 self._say(f"{peer.name}, {blocks.replace('_', ' ')} ...")
-                count = self._count(500)
+                count = self._count(300)
                 found[blocks] = await compare(ground, peer, payments=count, block_time=seconds)
                 self._say(f"  {found[blocks]['payments_per_second']} payments/s")
 
