@@ -23,6 +23,7 @@ _BATCHES = 8
 _KEEP_S = 600.0
 _BASE = 21_000
 _BATCH_BASE = 40_000
+_PAIR = 2
 
 
 class MintFeed:
@@ -107,10 +108,15 @@ class MintFeed:
         good = await self._passing(view, address, token, mints)
         if len(good) < 2:
             return await self._singles(view, address, token, good)
-        unit = await self._unit(view, address, token, good)
-        if unit is not None and await _passes(view, address, unit):
-            return [unit]
-        # Each alone would pass and together they do not: this token has no batchMint.
+        # Each alone would pass. Together they may cross the supply cap: as many as fit.
+        while len(good) > 1:
+            unit = await self._unit(view, address, token, good)
+            if unit is not None and await _passes(view, address, unit):
+                return [unit]
+            if len(good) <= _PAIR:
+                break
+            good = good[: max(_PAIR, len(good) // 2)]
+        # Not even two together: this token has no batchMint.
         log.info("mints_one_by_one", token=token)
         self._single[token] = time.monotonic() + _KEEP_S
         return await self._singles(view, address, token, good)
