@@ -1,5 +1,6 @@
 """The one place that touches the driver: a pool of connections and the queries by name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
@@ -87,6 +88,8 @@ class Database:
 
     async def close(self) -> None:
         self.pool.terminate()
+        # The transports close their sockets in the next round of the event loop.
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> "Database":
         return self
