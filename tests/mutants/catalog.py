@@ -131,14 +131,6 @@ MUTANTS = (
         test=f"{_FAULTS}/test_reorg.py::test_a_payment_undone_after_it_completed_comes_back",
     ),
     Mutant(
-        name="a missing receipt is a failure",
-        promise=5,
-        file="engine/resolver.py",
-        find='elif seen is None and tx["nonce"] < counts.get(tx["wallet"], 0):',
-        put="elif seen is None:",
-        test=f"{_FAULTS}/test_outage.py::test_a_node_that_lags_fails_nothing",
-    ),
-    Mutant(
         name="a log that was removed is evidence",
         promise=5,
         file="chain/logs.py",
