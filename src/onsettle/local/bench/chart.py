@@ -26,7 +26,7 @@ ROWS = (
     (("profiles", "sync"), "Onsettle, payment_mode = sync", "ours"),
     (("profiles", "default"), "Onsettle, default settings", "ours"),
     (("profiles", "single"), "Onsettle, one per transaction, 4 wallets", "ours"),
-    (("profiles", "packed"), "Onsettle, packs of 100, 1 wallet", "ours"),
+    (("profiles", "packed"), "Onsettle, packs of 100, 2 wallets", "ours"),
     (("floor", "single"), "the node alone, one per transaction", "floor"),
     (("floor", "packed"), "the node alone, packs of 100", "floor"),
 )
