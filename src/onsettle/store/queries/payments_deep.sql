@@ -9,6 +9,5 @@ with deep as (
 )
 update payment_queue p set status = 'completed', reason = 'landed', error = null,
     completed_at = coalesce(p.completed_at, now())
-from deep
-where p.id = deep.id and coalesce(p.block_number, $2 + 1) <= $2 and not p.final and p.status || '' <> 'completed'
+where p.id = any(array(select id from deep)) and coalesce(p.block_number, $2 + 1) <= $2 and not p.final and p.status || '' <> 'completed'
 returning p.id

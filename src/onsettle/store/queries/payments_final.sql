@@ -11,6 +11,5 @@ with deep as (
     order by judged_block limit 5000)
 )
 update payment_queue p set final = true, judged_block = null
-from deep
-where p.id = deep.id
+where p.id = any(array(select id from deep))
     and (p.block_number <= $2 and p.status = 'completed' and not p.final or p.judged_block <= $2)
