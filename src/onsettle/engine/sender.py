@@ -55,7 +55,8 @@ class PaymentFeed:
         self._page: deque[Candidate] = deque()
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
-        self._out: dict[UUID, tuple[float, Purse]] = {}
+        #: Picked and not yet signed, by any wallet of this process: since when, from whose money.
+        self._out: dict[UUID, tuple[float, Purse, int]] = {}
         self.share = Share()
 
     def limits(self, settings: RuntimeSettings) -> tuple[int, float]:
@@ -85,9 +86,9 @@ class PaymentFeed:
     async def units(
         self, view: View, address: str, count: int, settings: RuntimeSettings
     ) -> list[Unit]:
-        picked = await self._pick(view, count)
+        picked, drawn = await self._pick(view, count)
         try:
-            ready = await self._passing(picked, view, address)
+            ready = await self._passing(picked, drawn, view, address)
             together = self.per_transaction(settings)
             if together > 1:
                 ready = await self._contracts_alone(ready, view)
@@ -116,16 +117,24 @@ class PaymentFeed:
             r["final"] or r["block_number"] is not None or r["valid_before"] <= now for r in rows
         )
 
-    async def _pick(self, view: View, count: int) -> list[Candidate]:
-        """Up to `count` from the shared page; no payer takes the whole batch while others wait."""
+    async def _pick(self, view: View, count: int) -> tuple[list[Candidate], Counter[Purse]]:
+        """Up to `count` from the shared page; no payer takes the whole batch while others wait.
+
+        With what other wallets of this process are about to sign for: they came first, so these
+        have to leave it to them. What they have signed meanwhile is in the database too, and
+        counted twice: that only delays.
+        """
         async with self._reading:
             now = time.monotonic()
             self._out = {i: o for i, o in self._out.items() if now - o[0] < _FORGET_S}
             if len(self._page) < count or now - self._read_at > _FRESH_S:
                 await self._read(view, count)
+            drawn: Counter[Purse] = Counter()
+            for _, purse, value in self._out.values():
+                drawn[purse] += value
             picked = self._share_out(count)
-            self._out.update((c.id, (now, c.purse)) for c in picked)
-            return picked
+            self._out.update((c.id, (now, c.purse, c.authorization.value)) for c in picked)
+            return picked, drawn
 
     async def _read(self, view: View, count: int) -> None:
         out = set(self._out)
@@ -149,9 +158,6 @@ class PaymentFeed:
         self._read_at = time.monotonic()
 
     def _share_out(self, count: int) -> list[Candidate]:
-        # A payer that another wallet of this process is about to sign for waits: together the two
-        # might draw more than it has.
-        drawn = {purse for _, purse in self._out.values()}
         payers = len({c.purse for c in self._page})
         limit = count if payers <= 1 else max(1, count // 2)
         taken: Counter[Purse] = Counter()
@@ -159,7 +165,7 @@ class PaymentFeed:
         left: list[Candidate] = []
         while self._page and len(picked) < count:
             one = self._page.popleft()
-            if one.purse in drawn or taken[one.purse] >= limit:
+            if taken[one.purse] >= limit:
                 left.append(one)
                 continue
             taken[one.purse] += 1
@@ -168,7 +174,7 @@ class PaymentFeed:
         return picked
 
     async def _passing(
-        self, picked: Sequence[Candidate], view: View, address: str
+        self, picked: Sequence[Candidate], drawn: Counter[Purse], view: View, address: str
     ) -> list[Candidate]:
         candidates = await self._triage.in_time(picked, view)
         if not candidates:
@@ -178,7 +184,9 @@ class PaymentFeed:
             self._network.chain_id,
             list({c.authorization.payer for c in candidates}),
         )
-        in_flight = {(r["payer"], r["payment_token_address"]): int(r["amount"]) for r in rows}
+        in_flight = drawn + Counter(
+            {(r["payer"], r["payment_token_address"]): int(r["amount"]) for r in rows}
+        )
         trials = await simulate(self._network, view.endpoint, address, candidates, in_flight)
         pairs = list(zip(candidates, trials, strict=True))
         ready = [c for c, trial in pairs if trial.passed]
