@@ -10,6 +10,7 @@ from onsettle.chain.jsonrpc import Call, RateLimited, RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import SignedTransaction, UnsignedTransaction
+from tests.harness.contracts import mined
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack
 
@@ -45,7 +46,14 @@ class Bench:
         [answer] = await self.pool.broadcast([self.signed(nonce, gwei).raw], timeout_s=2)
         return answer.kind
 
+    async def landed(self, tx: SignedTransaction) -> int:
+        """The block that has it: the node answers a sender before it mines."""
+        receipt = await mined(self.stack.rpc, tx.hash)
+        return int(receipt["blockNumber"], 16)
+
     async def on_chain(self) -> int:
+        """The wallet's nonce, with all that the node has in a block."""
+        await self.stack.mine()
         return await self.stack.nonce(self.signer.address)
 
 
@@ -118,7 +126,7 @@ async def test_a_node_that_is_behind_answers_everything_as_of_its_own_head(bench
     """Counts, receipts, blocks, logs and named states after its head do not exist for it."""
     tx = bench.signed(0)
     assert await bench.send(0) is SendKind.ACCEPTED
-    head = await bench.stack.height()
+    head = await bench.landed(tx)
     block = await bench.node.call("eth_getBlockByNumber", hex(head), False)
     assert isinstance(block, dict)
     rule = bench.proxy.script("behind", amount=1)
@@ -148,6 +156,7 @@ async def test_evidence_that_is_missing_or_of_a_dropped_block(bench: Bench) -> N
     await bench.stack.payers(1)
     tx = bench.signed(0)
     assert await bench.send(0) is SendKind.ACCEPTED
+    await bench.landed(tx)
     for name, method, params in (
         ("no_receipts", "eth_getTransactionReceipt", tx.hash),
         ("no_logs", "eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"}),

@@ -207,6 +207,15 @@ MUTANTS = (
         "::test_what_a_payer_can_not_cover_fails_before_any_gas_is_spent",
     ),
     Mutant(
+        name="what another wallet is about to sign for is not counted",
+        promise=7,
+        file="engine/sender.py",
+        find="in_flight = drawn + Counter(",
+        put="in_flight = Counter[Purse]() + Counter(",
+        test="tests/integration/test_payment_feed.py"
+        "::test_wallets_take_one_payers_payments_at_once_and_never_overdraw_together",
+    ),
+    Mutant(
         name="one failing member fails its pack",
         promise=8,
         file="engine/packing.py",
