@@ -120,8 +120,9 @@ class Outgoing:
             [a.text[:500].replace("\0", " ") for a in answers],
             [a.kind.has_bytes for a in answers],
         )
+        tell = log.bind()  # once: thousands of lines that nobody may listen to
         for row in sent:
-            log.debug("payment_sent", payment=str(row["id"]), nonce=row["nonce"], tx=row["hash"])
+            tell.debug("payment_sent", payment=str(row["id"]), nonce=row["nonce"], tx=row["hash"])
         taken = 0
         for hash_, answer in zip(hashes, answers, strict=True):
             taken += answer.kind.has_bytes

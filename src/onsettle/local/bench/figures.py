@@ -13,14 +13,23 @@ from onsettle.store.database import Database
 Row = Mapping[str, Any]
 _GAS_SAMPLE = 100
 
-_PAYMENTS = """
-select p.id, p.status, p.created_at, p.sent_at, p.completed_at, p.block_number, p.tx_hash,
+# When the commits were that a status came with; acceptance counts from before its commit.
+COMMITTED = """
+select payment_id,
+    max(pg_xact_commit_timestamp(xmin)) filter (where to_status = 'sent') as sent_at,
+    max(pg_xact_commit_timestamp(xmin)) filter (where to_status = 'completed') as completed_at
+from payment_events
+"""
+_PAYMENTS = f"""
+select p.id, p.status, p.created_at, c.sent_at, c.completed_at, p.block_number, p.tx_hash,
     cardinality(t.payment_ids) as packed
-from payment_queue p left join transactions t on t.id = p.transaction_id
+from payment_queue p
+left join transactions t on t.id = p.transaction_id
+left join ({COMMITTED} where at >= $1 group by payment_id) as c on c.payment_id = p.id
 where p.created_at >= $1
 """
 _LAST_MINT = """
-select count(*) as count, max(processed_at) as last from mint_queue
+select count(*) as count, max(pg_xact_commit_timestamp(xmin)) as last from mint_queue
 where status = 'completed' and created_at >= $1
 """
 

@@ -39,8 +39,7 @@ def _authorization(body: Body) -> Authorization:
 
 async def floor(ground: Ground, *, payments: int, pack: int, block_time: int) -> dict[str, Any]:
     """Payments per second that the node mines when nothing else runs."""
-    await ground.block_time(block_time)
-    site = await ground.site(wallets=_WALLETS, payers=500, name="floor")
+    site = await ground.site(wallets=_WALLETS, payers=500, name="floor", block_time=block_time)
     raws = await _presigned(ground, site, payments, pack)
     started = time.time()
     await asyncio.gather(*(_push(ground, share) for share in raws))

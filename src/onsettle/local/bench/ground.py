@@ -1,4 +1,4 @@
-"""What every profile of one run stands on: one database server, one node, one pair of tokens."""
+"""What every part of one run stands on: one database server, and a node that begins anew."""
 
 import os
 import secrets
@@ -43,29 +43,37 @@ class Ground:
         self.folder = folder
         self.postgres = EmbeddedPostgres(folder)
         self._database_url: str | None = None
-        self.chain = LocalChain(folder, block_time=1, gas_limit=GAS_LIMIT, save_every_s=None)
-        self.rpc = Pool([self.chain.rpc_url], probe_interval_s=0)
+        self._node: tuple[LocalChain, Pool] | None = None
 
     async def __aenter__(self) -> "Ground":
         self._database_url = await self.postgres.start()
-        await self.chain.start()
-        await self.rpc.start()
+        # Rows hold the time at which their transaction began; what counts is when it committed.
+        await self._execute("alter system set track_commit_timestamp = on")
+        await self.postgres.stop()
+        await self.postgres.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.rpc.close()
-        await self.chain.stop()
+        await self._end_node()
         await self.postgres.stop()
 
-    async def block_time(self, seconds: int) -> None:
-        """From now on a block every so many seconds; 0: one for every transaction, at once."""
-        # In this order: an interval of 0 switches mining off altogether.
-        await self.rpc.call("evm_setIntervalMining", seconds)
-        if not seconds:
-            await self.rpc.call("evm_setAutomine", True)
+    @property
+    def chain(self) -> LocalChain:
+        """The node of the latest site."""
+        return self._running()[0]
 
-    async def site(self, *, wallets: int, payers: int, name: str) -> Site:
-        """A new database, new wallets with gas, new payers with money."""
+    @property
+    def rpc(self) -> Pool:
+        return self._running()[1]
+
+    async def site(self, *, wallets: int, payers: int, name: str, block_time: int = 1) -> Site:
+        """A new database, a new chain, new wallets with gas, new payers with money.
+
+        A block every `block_time` seconds; 0: one for every transaction, at once. The chain is new
+        because anvil gets slower with every payment that it has seen: a part must not pay for
+        the parts before it.
+        """
+        await self._begin_node(f"chain_{name}_{secrets.token_hex(3)}", block_time)
         dsn = await self._create_database(f"bench_{name}_{secrets.token_hex(3)}")
         keys = tuple("0x" + secrets.token_hex(32) for _ in range(wallets))
         for key in (*keys, *self.chain.mint_keys):
@@ -85,17 +93,41 @@ class Ground:
         }
         return Site(dsn=dsn, keys=keys, payers=people, environment=environment)
 
+    async def _begin_node(self, name: str, block_time: int) -> None:
+        await self._end_node()
+        chain = LocalChain(
+            self.folder / name, block_time=block_time, gas_limit=GAS_LIMIT, save_every_s=None
+        )
+        await chain.start()
+        rpc = Pool([chain.rpc_url], probe_interval_s=0)
+        self._node = chain, rpc
+        await rpc.start()
+
+    async def _end_node(self) -> None:
+        if self._node is not None:
+            (chain, rpc), self._node = self._node, None
+            await rpc.close()
+            await chain.stop()
+
+    def _running(self) -> tuple[LocalChain, Pool]:
+        if self._node is None:
+            raise RuntimeError("no site was made yet: it starts the node")
+        return self._node
+
     async def fund(self, people: Sequence[Payer]) -> None:
         addresses = [payer.address for payer in people]
         await fund(self.chain.rpc_url, self.chain.tokens.asset, addresses, 10**12)
 
     async def _create_database(self, name: str) -> str:
+        await self._execute(f"create database {name}")
+        return urlunsplit(urlsplit(str(self._database_url))._replace(path=f"/{name}"))
+
+    async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._database_url, timeout=30)
         try:
-            await connection.execute(f"create database {name}")
+            await connection.execute(statement)
         finally:
             await connection.close()
-        return urlunsplit(urlsplit(str(self._database_url))._replace(path=f"/{name}"))
 
 
 def _harmless(name: str) -> bool:

@@ -20,9 +20,12 @@ from onsettle.store.database import Database
 RATES = (10, 50, 100, 300, 500)
 _BLOCK_TIME_S = 1
 _PATIENCE_S = 60.0
-_TIMES = """
-select id::text, created_at, sent_at, completed_at, block_number from payment_queue
-where id = any($1::uuid[])
+_TIMES = f"""
+select p.id::text, p.created_at, c.sent_at, c.completed_at, p.block_number
+from payment_queue p
+left join ({figures.COMMITTED} where payment_id = any($1::uuid[]) group by payment_id) as c
+    on c.payment_id = p.id
+where p.id = any($1::uuid[])
 """
 
 
@@ -91,8 +94,7 @@ def _conditions(
 async def _opened(
     ground: Ground, settings: Mapping[str, object], *, payers: int
 ) -> tuple[Site, Engine]:
-    await ground.block_time(_BLOCK_TIME_S)
-    site = await ground.site(wallets=1, payers=payers, name="latency")
+    site = await ground.site(wallets=1, payers=payers, name="latency", block_time=_BLOCK_TIME_S)
     engine = await Engine.open(load_config(site.environment, ground.folder), wait_s=30)
     for key, value in settings.items():
         await engine.db.execute("setting_write", key, str(value).lower())

@@ -73,8 +73,7 @@ async def compare(
 ) -> dict[str, Any]:
     """Let it settle as many payments, from one wallet; raises NotInstalled and OtherFailed."""
     command = other.command()
-    await ground.block_time(block_time)
-    site = await ground.site(wallets=1, payers=50, name=other.name)
+    site = await ground.site(wallets=1, payers=50, name=other.name, block_time=block_time)
     endpoint = ground.rpc.best()
     chain_id = int(str(await endpoint.call("eth_chainId")), 16)
     asset = ground.chain.tokens.asset

@@ -53,8 +53,12 @@ async def measure(
     start only when everything has been accepted, and then counts from its first broadcast.
     `statements` adds what each query of the database took.
     """
-    await ground.block_time(profile.block_time)
-    site = await ground.site(wallets=profile.wallets, payers=profile.payers, name=profile.name)
+    site = await ground.site(
+        wallets=profile.wallets,
+        payers=profile.payers,
+        name=profile.name,
+        block_time=profile.block_time,
+    )
     if statements:
         await statement_log.log_all(site.dsn)
     engine = await Engine.open(load(site.environment, ground.folder), wait_s=30)
