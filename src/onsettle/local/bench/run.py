@@ -84,9 +84,7 @@ class Run:
                 case "growth":
                     self._say("growth: finished rows behind, queued rows ahead ...")
                     grown = next(p for p in PROFILES if p.name == "packed")
-                    grown = dataclasses.replace(
-                        grown, payments=self._count(20_000), block_time=1
-                    )
+                    grown = dataclasses.replace(grown, payments=self._count(20_000), block_time=1)
                     part = self.result["growth"] = {}
                     await growth(ground, grown, part, quick=self._quick, say=self._say)
                 case "guide":
