@@ -55,12 +55,10 @@ def test_a_terminal_shows_the_guides_lines_and_a_table(tmp_path: Path) -> None:
         r"📤 Sent payment tx: [0-9a-f]{8}\.\.\. \(nonce: \d+, tx: 0x[0-9a-f]{4}\.\.\.\)"
     )
     assert sum(bool(sent.fullmatch(line)) for line in lines) == 6
-    for line in (
-        "✅ Batch complete: 3 succeeded",
-        "🔍 Checking 3 pending confirmations...",
-        "   ✅ 3 confirmed, ❌ 0 failed",
-    ):
+    for line in ("✅ Batch complete: 3 succeeded", "   ✅ 3 confirmed, ❌ 0 failed"):
         assert lines.count(line) == 2, line
+    # Once for each block: one may be made before it has the payments.
+    assert lines.count("🔍 Checking 3 pending confirmations...") >= 2
     for words in ("expired: refused", "overdrawn: failed", "submitted twice", "gas per payment"):
         assert words in shown
     assert "the books and the chain agree" in shown
