@@ -55,12 +55,18 @@ async def test_old_attempts_and_events_of_finished_payments_go_and_nothing_else(
         await by_hand(
             stack, "update payment_queue set final = false where payer <> $1", payers[0].address
         )
+        # Three or four: a block may be seen before the node's answer is written down.
+        lived = await engine.db.pool.fetchval(
+            "select count(*) from payment_events e join payment_queue p on p.id = e.payment_id"
+            " where p.final"
+        )
         await swept(engine)
         after = await counts(engine)
         gone = {name: before[name] - after[name] for name in before}
+        assert lived >= 3
         assert gone == {
             "payment_queue": 0, "mint_queue": 0, "transactions": 0, "attempts": 0,
-            "payment_events": 3,
+            "payment_events": lived - 1,
         }  # fmt: skip
         report = await verify(engine.db, engine.networks)
         assert report.ok, report.differences
