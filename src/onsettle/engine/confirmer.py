@@ -66,6 +66,7 @@ class Confirmer(Loop):
         self._advanced = list(loops)
 
     async def leave(self) -> None:
+        await self._resolver.stop()
         await self.lease.release()
 
     async def tick(self) -> float:
