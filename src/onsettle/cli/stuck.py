@@ -36,7 +36,8 @@ def _print(found: "Stuck") -> None:
     for row in found.payments:
         _row(f"payment {row['id']} ({row['status']})", row)
     for row in found.mints:
-        _row(f"mint {row['id']} of payment {row['payment_id']} ({row['status']})", row)
+        of = f" of payment {row['payment_id']}" if row["payment_id"] else ""
+        _row(f"mint {row['id']}{of} ({row['status']})", row)
     for row in found.wallets:
         _short(f"wallet {row['address']} ({row['role']})", row)
     for row in found.networks:

@@ -224,6 +224,24 @@ def _time(epoch: int, around: Surroundings) -> datetime | None:
         return None
 
 
+def diagnose_mint_adrift(payment_tx: str | None, paid_by: str | None) -> Diagnosis:
+    """A mint that another program queued and that is no payment's here.
+
+    `paid_by` is the status of the payment with that transaction, or why it is not taken over.
+    """
+    if paid_by is None:
+        return Diagnosis(
+            why=f"another program queued it for the transaction {payment_tx}, and no completed"
+            " payment of its payer has that hash",
+            next="it is minted when such a payment completes; until then nobody has paid for it",
+        )
+    return Diagnosis(
+        why=f"another program queued it, and its payment is not taken over ({paid_by})",
+        next="it is minted when its payment is taken over and completed",
+        command="onsettle alarms",
+    )
+
+
 def diagnose_mint(
     *,
     mint_id: str,

@@ -14,6 +14,7 @@ from onsettle.domain.stuck import (
     Waiting,
     diagnose,
     diagnose_mint,
+    diagnose_mint_adrift,
 )
 from onsettle.store.database import Database, Record
 
@@ -148,16 +149,19 @@ def _payment(row: Record, around: Surroundings) -> dict[str, Any]:
 
 
 def _mint(row: Record, around: Surroundings) -> dict[str, Any]:
-    said = diagnose_mint(
-        mint_id=str(row["id"]),
-        status=row["status"],
-        error=row["error_message"],
-        retries=row["retry_count"],
-        hold_until=row["hold_until"],
-        paid=row["paid"],
-        carrying=_carrying(row),
-        around=around,
-    )
+    if row["adrift"]:
+        said = diagnose_mint_adrift(row["payment_tx_hash"], row["paid_by"])
+    else:
+        said = diagnose_mint(
+            mint_id=str(row["id"]),
+            status=row["status"],
+            error=row["error_message"],
+            retries=row["retry_count"],
+            hold_until=row["hold_until"],
+            paid=row["paid"],
+            carrying=_carrying(row),
+            around=around,
+        )
     facts = {k: row[k] for k in ("id", "payment_id", "unit", "status", "mint_tx_hash")}
     return {**facts, **_told(said, row["created_at"], around.now)}
 

@@ -59,16 +59,50 @@ async def _kept(older: OlderServer) -> tuple[object, ...]:
     return (tuple(whole), [tuple(row) for row in sample])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _States:
+    """One row and more of every state that such a database is known for, among the million."""
+
+    #: Each is charged once in the end, and has one mint.
+    delivered: list[UUID]
+    #: Copies, and what failed and was never charged.
+    failed: list[UUID]
+    #: Completed before, with twice its mints: both stay.
+    twice: UUID
+
+
+async def _all_known_states(stack: Stack, older: OlderServer) -> _States:
+    payers = await stack.payers(7)
+    signed = [older.authorization(payer) for payer in payers]
+    waiting, crashed, landed, late, unpaid, twice, first = [await older.insert(s) for s in signed]
+    copy = await older.insert(signed[6])
+    for payment in (crashed, landed, late, unpaid, twice):
+        await older.claim(payment)
+    await older.settle(signed[2])
+    await older.failed(late, "Transaction timeout", await older.settle(signed[3]))
+    await older.failed(unpaid, "insufficient funds")
+    tx_hash = await older.settle(signed[5])
+    await older.completed(twice, tx_hash)
+    for _ in range(2):
+        await older.mint(
+            payers[5].address, await older.queue_mint(payers[5].address, tx_hash, "completed")
+        )
+    return _States(
+        delivered=[waiting, crashed, landed, late, first], failed=[copy, unpaid], twice=twice
+    )
+
+
 @pytest.mark.timeout(400)
 async def test_a_million_payments_move_over_while_the_older_server_writes(stack: Stack) -> None:
-    """Every row is kept, no writer waits long, and what waits settles before the past is sorted."""
+    """Every row is kept, no writer waits long, and every state that such a database is known for
+    comes to its end before the past is sorted: charged at most once, delivered once."""
     async with OlderServer.on(stack) as older, OlderServer.on(stack) as second:
         await older.make_tables()
         await older.fill(_ROWS)
+        states = await _all_known_states(stack, older)
         before = await _kept(older)
-        payers = await stack.payers(2)
-        waiting = await older.insert(older.authorization(payers[0]))
-        writer = _Writer(older=second, authorization=older.authorization(payers[1]))
+        [payer] = await stack.payers(1)
+        writer = _Writer(older=second, authorization=older.authorization(payer))
         task = asyncio.create_task(writer.run())
         await eventually(lambda: _wrote(writer, 3))
         applied = await migrate(stack.dsn)
@@ -84,9 +118,15 @@ async def test_a_million_payments_move_over_while_the_older_server_writes(stack:
         )
         assert {row["id"] for row in rows} == set(writer.written)
         async with stack.engine() as engine:
-            await stack.all_are(engine, [waiting], "completed")
-            await eventually(lambda: _minted(older, waiting))
-            assert await stack.token_balance(PAYEE) == PRICE
+            await stack.all_are(engine, states.delivered, "completed")
+            await stack.all_are(engine, states.failed, "failed")
+            await eventually(lambda: _minted(older, states))
+            # Those of `delivered`, and the one that the older server completed.
+            assert await stack.token_balance(PAYEE) == (len(states.delivered) + 1) * PRICE
+            values = await older.hand.fetch("select key, value from system_settings")
+            assert {("payment_batch_interval_ms", "2000"), ("payment_batch_size", "10")} <= {
+                tuple(row) for row in values
+            }
         reads = await scans(stack.dsn, "force_custom_plan", of_loops())
         assert [read for read in reads if "of payment_queue" in read] == []
 
@@ -95,8 +135,16 @@ async def _wrote(writer: _Writer, count: int) -> bool:
     return len(writer.written) >= count
 
 
-async def _minted(older: OlderServer, payment: UUID) -> bool:
-    status = await older.hand.fetchval(
-        "select status from mint_queue where payment_id = $1", payment
+async def _minted(older: OlderServer, states: _States) -> bool:
+    """One each, and of the one with two of another program none more."""
+    ids = [*states.delivered, *states.failed, states.twice]
+    rows = await older.hand.fetch(
+        "select p.id, count(m.id) from payment_queue p"
+        " left join mint_queue m on lower(m.payment_tx_hash) = lower(p.tx_hash)"
+        " and lower(m.payer_address) = lower(p.payer) and m.status = 'completed'"
+        " where p.id = any($1::uuid[]) and p.duplicate_of is null group by 1",
+        ids,
     )
-    return bool(status == "completed")
+    counts = {row[0]: row[1] for row in rows}
+    wanted = dict.fromkeys(states.delivered, 1) | {states.failed[1]: 0, states.twice: 2}
+    return counts == wanted

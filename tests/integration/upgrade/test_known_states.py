@@ -284,6 +284,32 @@ async def test_rows_that_a_hand_marked_before_the_move_are_offered_for_a_retry(
         assert [(p["id"], p["verdict"]) for p in reset["payments"]] == [(str(marked), "retry")]
 
 
+async def test_a_mint_that_nobody_paid_for_is_listed_with_the_reason(
+    stack: Stack, older: OlderServer
+) -> None:
+    """Its payment is not here, or is not taken over: `stuck` says which, and nothing is minted."""
+    [payer, other] = await stack.payers(2)
+    await older.queue_mint(payer.address, "0x" + "12" * 32)
+    payment = await older.insert(older.authorization(other), asset="0x" + "77" * 20)
+    await older.completed(payment, "0x" + "34" * 32)
+    await older.queue_mint(other.address, "0x" + "34" * 32)
+    environment = stack.process_environment()
+    (await onsettle(environment, "migrate")).ok()
+    async with stack.engine():
+
+        async def told() -> list[str]:
+            found = (await onsettle(environment, "stuck", "--older-than", "0s", "--json")).json
+            return sorted(row["why"] for row in found["mints"])
+
+        async def both() -> bool:
+            first, second = await told()
+            return "has that hash" in first and "not taken over (asset_not_allowed)" in second
+
+        await eventually(both, every_s=0.5)
+        statuses = await older.hand.fetch("select status from mint_queue")
+        assert [row["status"] for row in statuses] == ["pending", "pending"]
+
+
 async def test_settings_of_the_older_server_stay(stack: Stack, older: OlderServer) -> None:
     """Values that an operator chose are kept; what is new comes with its default."""
     await migrate(stack.dsn)

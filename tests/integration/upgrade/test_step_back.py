@@ -116,6 +116,48 @@ async def test_every_statement_of_the_older_server_still_works(stack: Stack) -> 
         }  # fmt: skip
 
 
+async def test_a_mint_that_comes_after_ours_is_not_minted(stack: Stack) -> None:
+    """Where both servers were at work, what the older one queues late is more than was paid for."""
+    async with stack.engine() as engine, OlderServer.on(stack) as older:
+        [payer] = await stack.payers(1)
+        [payment] = ids_of(await engine.intake.submit_many([stack.body(engine, payer)]))
+        await stack.all_are(engine, [payment], "completed")
+        await stack.all_minted(engine, 1)
+        tx_hash = await older.hand.fetchval("select tx_hash from payment_queue")
+        key = await older.queue_mint(payer.address, tx_hash)
+
+        async def held() -> bool:
+            row = await older.hand.fetchrow(
+                "select status, error_message from mint_queue where tx_hash_bytes32 = $1", key
+            )
+            assert row is not None
+            return row["status"] == "failed" and "more than was paid for" in row["error_message"]
+
+        await eventually(held)
+        await stack.verified(engine)
+
+
+async def test_what_is_refused_to_the_older_server_says_what_to_do(stack: Stack) -> None:
+    """Its own reprocessing of a failed payment, as an example: the hint names the way."""
+    await migrate(stack.dsn)
+    async with OlderServer.on(stack) as older:
+        payment = await insert_payment(older.hand)
+        await older.failed(payment, "timeout")
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            await older.claim(payment)
+        assert refused.value.hint is not None
+        assert "set it to pending" in refused.value.hint
+        assert f"onsettle retry {payment}" in refused.value.hint
+        await older.hand.execute(
+            "update payment_queue set status = 'pending' where id = $1", payment
+        )
+        await older.claim(payment)
+        await older.completed(payment, "0x" + "12" * 32)
+        with pytest.raises(asyncpg.CheckViolationError) as again:
+            await older.claim(payment)
+        assert again.value.hint == "It was charged: no retry may charge it again."
+
+
 async def test_what_is_final_stays_closed_to_the_older_server_too(stack: Stack) -> None:
     """A payment that can never be charged again is not opened by its retry."""
     await migrate(stack.dsn)
