@@ -3,10 +3,14 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
+
 from onsettle.cli.stopping import unless_stopped
+from onsettle.engine import loop as loops_of_all
+from onsettle.engine import worker as worker_of_all
 from onsettle.engine.loop import Loop
 from onsettle.engine.settings import SettingsReader
-from onsettle.engine.worker import Worker
+from onsettle.engine.worker import LONGEST_STOP_S, Worker
 from onsettle.store.database import Database
 
 
@@ -51,6 +55,34 @@ async def test_loops_that_hang_are_left_all_at_once() -> None:
     await worker.stop(timeout_s=0.05)
     assert all(loop.left for loop in loops)
     assert written.queries == ["worker_gone"]
+
+
+class _Hung:
+    """A database that does not answer."""
+
+    async def execute(self, *_: Any) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+
+async def test_where_all_hangs_a_stop_takes_as_long_as_its_bounds_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their sum leaves two of the ten promised seconds for the rest of the process, and nothing
+    beside them is waited for."""
+    assert LONGEST_STOP_S <= 8
+    scale = 100
+    monkeypatch.setattr(loops_of_all, "LEAVE_S", loops_of_all.LEAVE_S / scale)
+    monkeypatch.setattr(worker_of_all, "_OWN_STOP_S", worker_of_all._OWN_STOP_S / scale)
+    db = cast("Database", _Hung())
+    worker = Worker(db, {}, SettingsReader(db))
+    never = asyncio.Barrier(9)
+    deaf = [_Deaf(never) for _ in range(8)]
+    worker._loops = list[Loop](deaf)
+    for loop in (*deaf, worker):
+        loop.start()
+    await asyncio.wait_for(worker.stop(loops_of_all.STOP_S / scale), LONGEST_STOP_S)
+    assert not any(loop.left for loop in deaf)
 
 
 async def test_a_start_is_given_up_when_the_process_is_to_end() -> None:

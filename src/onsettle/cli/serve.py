@@ -36,7 +36,7 @@ async def _serve() -> None:
                         create_app(engine),
                         log_config=None,
                         access_log=False,
-                        timeout_graceful_shutdown=5,
+                        timeout_graceful_shutdown=4,
                     )
                 )
                 click.echo(f"Listening on http://{config.host}:{config.port}", err=True)

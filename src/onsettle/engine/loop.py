@@ -12,6 +12,10 @@ from onsettle.store.database import UNAVAILABLE, LostLease
 log = structlog.get_logger()
 
 
+#: How long a tick under way may take to end, and how long leases may take to be given back.
+STOP_S, LEAVE_S = 4.0, 1.0
+
+
 class Loop(ABC):
     """One background loop. A tick returns how long to wait, in seconds, unless woken."""
 
@@ -32,7 +36,7 @@ class Loop(ABC):
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self.name)
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
+    async def stop(self, timeout_s: float = STOP_S) -> None:
         """Finish the tick under way, bounded, and leave."""
         self._stopping = True
         self.wake.set()
@@ -41,7 +45,7 @@ class Loop(ABC):
             for task in pending:
                 task.cancel()
         try:
-            await asyncio.wait_for(self.leave(), 1)
+            await asyncio.wait_for(self.leave(), LEAVE_S)
         except (*UNAVAILABLE, RpcError, RpcUnavailable) as error:
             log.warning("lease_not_given_back", loop=self.name, error=str(error))
 

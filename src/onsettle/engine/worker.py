@@ -13,7 +13,7 @@ from onsettle.engine.adoption import Adoption
 from onsettle.engine.confirmer import Confirmer
 from onsettle.engine.hints import Listener
 from onsettle.engine.janitor import Janitor
-from onsettle.engine.loop import Loop
+from onsettle.engine.loop import LEAVE_S, STOP_S, Loop
 from onsettle.engine.minter import MintFeed
 from onsettle.engine.network import Network
 from onsettle.engine.sender import PaymentFeed, Share
@@ -22,6 +22,11 @@ from onsettle.engine.wallet import WalletLoop
 from onsettle.store.database import Database
 
 log = structlog.get_logger()
+
+# Its own tick only looks who else is there.
+_OWN_STOP_S = 1.0
+#: The longest that a stop takes, whatever hangs: the promise is ten seconds for the whole process.
+LONGEST_STOP_S = _OWN_STOP_S + LEAVE_S + STOP_S + LEAVE_S
 
 
 class Worker(Loop):
@@ -124,9 +129,9 @@ class Worker(Loop):
                 place = sorted(holders).index(self.id)
                 self._feeds[chain_id].share = Share(index=place, workers=len(holders))
 
-    async def stop(self, timeout_s: float = 5.0) -> None:
+    async def stop(self, timeout_s: float = STOP_S) -> None:
         """Everything at once, so that one node that does not answer costs its time only once."""
-        await super().stop(2.0)
+        await super().stop(_OWN_STOP_S)
         await asyncio.gather(*(loop.stop(timeout_s) for loop in self._loops))
 
     async def leave(self) -> None:
