@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from onsettle.store.migrate import migrate
+from tests.harness.books import alarms, becomes
 from tests.harness.older import OlderServer
 from tests.harness.rows import insert_payment
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
@@ -200,3 +201,8 @@ async def test_what_the_older_server_completed_without_minting_is_delivered(stac
             # Unused and not expired: it may still land, and is judged when it can't any more.
             assert tuple(row) == ("completed", False)
             assert await stack.token_balance(PAYEE) == 2 * PRICE
+            await stack.rpc.call("evm_increaseTime", 7200)
+            await stack.mine()
+            await becomes(engine, claimed, "confirmation_failed", "reversed", final=True)
+            assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(claimed)]
+            await stack.verified(engine)
