@@ -32,6 +32,8 @@ _QUERIES: dict[str, tuple[Any, ...]] = {
     "payments_fail_pending": (_IDS, ["r"] * 50, ["e"] * 50, [True] * 50),
     "payments_hold": (_IDS, [1.0] * 50, ["e"] * 50),
     "payments_landed": (_IDS, 10, "0x", True, _WORDS, _NUMBERS),
+    "mints_rehashed": (_IDS, 7, "0x"),
+    "payments_rehashed": (_IDS, 7, "0x"),
     "payments_signed": (_IDS, _NUMBERS, _WORDS),
     "payments_timed_out": (1, 300.0),
     "transactions_mined": (_WORDS, 10, "0x"),
