@@ -1,5 +1,6 @@
 """What blocks say, read from one endpoint: headers, and the logs of our contracts."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _TOPICS = [
     ]
 ]
 _WIDEST = 5_000
+# Logs that are decoded beside the event loop.
+_MANY = 300
 
 
 class Fork(Exception):
@@ -71,8 +74,15 @@ async def logs_of_blocks(
     for block, answer in zip(blocks, answers, strict=True):
         if isinstance(answer, Exception):
             raise answer
-        found[block.hash] = [e for e in decode_logs(answer) if e.block_hash == block.hash]
+        found[block.hash] = [e for e in await _decoded(answer) if e.block_hash == block.hash]
     return found
+
+
+async def _decoded(logs: object) -> list[ChainEvent]:
+    """A full block's logs take tenths of a second: nobody waits for them."""
+    if isinstance(logs, list) and len(logs) > _MANY:
+        return await asyncio.to_thread(decode_logs, logs)
+    return decode_logs(logs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +130,7 @@ class RangeReader:
             log.info("range_refused", blocks=last - cursor.number, problem=str(error)[:200])
             return None
         blocks: dict[tuple[int, str], list[ChainEvent]] = defaultdict(list)
-        for event in decode_logs(logs):
+        for event in await _decoded(logs):
             blocks[event.block_number, event.block_hash].append(event)
         places = sorted(blocks)
         seen = await _headers(endpoint, [cursor.number, *(n for n, _ in places), last])

@@ -24,6 +24,8 @@ _KEEP_S = 600.0
 _BASE = 21_000
 _BATCH_BASE = 40_000
 _PAIR = 2
+# Of one transaction, where a mint's gas can't be estimated.
+_MOST = 100
 
 
 class MintFeed:
@@ -91,10 +93,12 @@ class MintFeed:
             if self._single.get(token, 0) > time.monotonic():
                 alone, together = group, []
             size = settings.mint_batch_size
+            if together:
+                size = min(size, await self._most(view, address, token, together[0]))
             for start in range(0, len(together), size):
                 units += await self._batch(view, address, token, together[start : start + size])
             # One by one is dear: a few at a time.
-            units += await self._singles(view, address, token, alone[:size])
+            units += await self._singles(view, address, token, alone[: settings.mint_batch_size])
         return units
 
     async def _batch(
@@ -121,6 +125,13 @@ class MintFeed:
         self._single[token] = time.monotonic() + _KEEP_S
         return await self._singles(view, address, token, good)
 
+    async def _most(self, view: View, address: str, token: str, mint: Record) -> int:
+        """How many mints fit into one transaction's gas."""
+        each = await self._gas_of(view, address, token, mint)
+        if each is None:
+            return _MOST
+        return max(1, (_cap(view) - _BASE - _BATCH_BASE) // each)
+
     async def _singles(
         self, view: View, address: str, token: str, mints: Sequence[Record]
     ) -> list[Unit]:
@@ -142,9 +153,11 @@ class MintFeed:
                 [m["payer_address"] for m in mints], [m["tx_hash_bytes32"] for m in mints]
             )
             gas = _BASE + _BATCH_BASE + each * len(mints)
-        cap = min(GAS_CAP, view.gas_limit // 2)
         return Unit(
-            to=token, data=data, gas_limit=min(gas, cap), mint_ids=tuple(m["id"] for m in mints)
+            to=token,
+            data=data,
+            gas_limit=min(gas, _cap(view)),
+            mint_ids=tuple(m["id"] for m in mints),
         )
 
     async def _gas_of(self, view: View, address: str, token: str, mint: Record) -> int | None:
@@ -194,6 +207,10 @@ class MintFeed:
                 await self._db.execute("mints_back", [mint["id"]], text[:300])
         if done:
             await self._db.execute("mints_seen", done)
+
+
+def _cap(view: View) -> int:
+    return min(GAS_CAP, view.gas_limit // 2)
 
 
 def _call(sender: str | None, to: str, data: bytes) -> Call:
