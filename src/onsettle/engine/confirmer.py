@@ -40,6 +40,8 @@ _TAIL = 64
 _KEEP_BLOCKS = 1024
 # Between two looks at what blocks alone do not tell.
 _STAND_S = 0.5
+# Not having looked for so long is a gap: an absence says nothing about what was in it.
+_GAP_S = 15.0
 
 
 class Confirmer(Loop):
@@ -96,13 +98,14 @@ class Confirmer(Loop):
             if cursor.number == head.number:
                 await self._rewind(endpoint)
             return 0.2
-        if time.monotonic() - self._stood_at > _STAND_S:
+        # A short timeout has many looks in it, or it would be a gap by itself.
+        often = min(_STAND_S, _gap(settings) / 4)
+        if time.monotonic() - self._stood_at > often:
             await self._stand(settings, head)
             await self._resolver.resolve(endpoint, head, settings)
             self._stood_at = time.monotonic()
-        return self._rhythm.pause(
-            time.monotonic(), settings.payment_confirmation_interval_ms / 1000
-        )
+        longest = min(settings.payment_confirmation_interval_ms / 1000, often)
+        return self._rhythm.pause(time.monotonic(), longest)
 
     async def _cursor(self, row: dict[str, Any], head: Block) -> Block:
         if row["cursor_number"] is not None:
@@ -111,7 +114,7 @@ class Confirmer(Loop):
             )
         # A new database starts at the head: older uses are found by look-up.
         async with self._db.transaction() as connection:
-            await self._commit_blocks(connection, [(head, "")], None, at_head=False)
+            await self._commit_blocks(connection, [(head, "")], None)
         return head
 
     @property
@@ -134,7 +137,7 @@ class Confirmer(Loop):
         if read is None:
             return True
         async with self._db.transaction() as connection:
-            await self._commit_blocks(connection, [(read.last, "")], cursor, at_head=False)
+            await self._commit_blocks(connection, [(read.last, "")], cursor)
             completed = 0
             for block, events in read.blocks:
                 completed += await self._record(connection, block, events, head, settings)
@@ -157,7 +160,7 @@ class Confirmer(Loop):
                 connection,
                 chain,
                 cursor,
-                at_head=last == head.number,
+                gap_s=_gap(settings) if last == head.number else None,
                 base_fee=base_fee,
             )
             completed = 0
@@ -186,9 +189,10 @@ class Confirmer(Loop):
         chain: Sequence[tuple[Block, str]],
         cursor: Block | None,
         *,
-        at_head: bool,
+        gap_s: float | None = None,
         base_fee: int = 0,
     ) -> None:
+        """Move the cursor to the last of these blocks; `gap_s` where that is the head."""
         last = chain[-1][0]
         tag = await connection.execute(
             sql("cursor_advance"),
@@ -199,7 +203,7 @@ class Confirmer(Loop):
             last.hash,
             last.time,
             base_fee,
-            at_head,
+            gap_s,
             None,
         )
         if changed(tag) != 1 or not self.lease.held:
@@ -294,7 +298,9 @@ class Confirmer(Loop):
     async def _stand(self, settings: RuntimeSettings, head: Block) -> None:
         """At the head: nothing new. Finality and the confirmation clock move on."""
         final = await self._finalized(settings, head)
-        await self._db.execute("cursor_looked", self._chain, self.lease.term, True, final)
+        stands = (self._chain, self.lease.term, final, _gap(settings))
+        if not await self._db.execute("cursor_looked", *stands):
+            raise LostLease(self.name)
         await self._db.execute("payments_final", self._chain, final)
         async with self._db.transaction() as connection:
             await self._deepen(connection, head, settings)
@@ -348,7 +354,7 @@ class Confirmer(Loop):
                 stands.hash,
                 stands.time,
                 0,
-                False,
+                None,
                 None,
             )
             if changed(tag) != 1 or not self.lease.held:
@@ -366,3 +372,8 @@ class Confirmer(Loop):
             payments=len(lost),
             dropped=known[0]["number"] - stands.number,
         )
+
+
+def _gap(settings: RuntimeSettings) -> float:
+    """How long it may not look and still have followed: never so long as the timeout itself."""
+    return min(_GAP_S, settings.payment_confirmation_timeout_ms / 2000)
