@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from onsettle.engine import confirmer
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
 from tests.acceptance import guide
@@ -264,6 +265,26 @@ async def _undelivered(now: Scene) -> Made:
     yield
     assert "HTTP 500" in now.said["webhooks list"].out or "pending" in now.said["webhooks list"].out
     assert "1 messages will be delivered again" in now.said["webhooks replay"].out
+    assert await alarms(now.engine) == []
+
+
+@scene("The alarms `chain_went_back` and `reorg_too_deep`")
+async def _shorter(now: Scene) -> Made:
+    patience, confirmer._LOST_S = confirmer._LOST_S, 0.3
+    before = await now.stack.rpc.call("evm_snapshot")
+    height = await now.stack.height()
+    await now.stack.mine(3)
+
+    async def at(wanted: int) -> bool:
+        row = await now.engine.db.fetchrow("network_get", only_network(now.engine).chain_id)
+        return row is not None and row["cursor_number"] == wanted
+
+    await eventually(lambda: at(height + 3))
+    await now.stack.rpc.call("evm_revert", before)
+    await eventually(lambda: at(height))
+    yield
+    confirmer._LOST_S = patience
+    assert "chain_went_back" in now.said["alarms"].out
     assert await alarms(now.engine) == []
 
 
