@@ -76,6 +76,26 @@ def test_a_setting_is_checked_before_the_database_is_asked(
     assert words in result.stderr
 
 
+@pytest.mark.parametrize("mark", ["#", "/", "?"])
+def test_a_password_that_breaks_the_url_is_not_printed(mark: str) -> None:
+    """The command says how to write it, and shows no part of it."""
+    result = run("status", DATABASE_URL=f"postgresql://u:s3cret{mark}x@h/db")
+    assert result.exit_code == 1
+    assert "DATABASE_URL can't be read: percent-encode" in result.stderr
+    assert "s3cret" not in result.output
+
+
+def test_an_unexpected_error_is_told_by_its_place_and_not_by_what_it_quotes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its text repeats the value that could not be read, and that may be a secret."""
+    monkeypatch.setattr("onsettle.cli.session.load", lambda: int("s3cret"))
+    result = run("status")
+    assert result.exit_code == 1
+    assert "ValueError in test_cli.py, line" in result.stderr
+    assert "s3cret" not in result.output
+
+
 def test_a_configuration_error_names_the_variable() -> None:
     result = run("status", ONSETTLE_PORT="many")
     assert result.exit_code == 1
