@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onsettle.cli import COMMANDS, main
+from onsettle.cli.demo import is_whole
 from onsettle.cli.status import network_words
 from onsettle.log import set_up
 
@@ -76,6 +77,26 @@ def test_a_setting_is_checked_before_the_database_is_asked(
     assert words in result.stderr
 
 
+@pytest.mark.parametrize("mark", ["#", "/", "?"])
+def test_a_password_that_breaks_the_url_is_not_printed(mark: str) -> None:
+    """The command says how to write it, and shows no part of it."""
+    result = run("status", DATABASE_URL=f"postgresql://u:s3cret{mark}x@h/db")
+    assert result.exit_code == 1
+    assert "DATABASE_URL can't be read: percent-encode" in result.stderr
+    assert "s3cret" not in result.output
+
+
+def test_an_unexpected_error_is_told_by_its_place_and_not_by_what_it_quotes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its text repeats the value that could not be read, and that may be a secret."""
+    monkeypatch.setattr("onsettle.cli.session.load", lambda: int("s3cret"))
+    result = run("status")
+    assert result.exit_code == 1
+    assert "ValueError in test_cli.py, line" in result.stderr
+    assert "s3cret" not in result.output
+
+
 def test_a_configuration_error_names_the_variable() -> None:
     result = run("status", ONSETTLE_PORT="many")
     assert result.exit_code == 1
@@ -104,3 +125,22 @@ def test_status_tells_a_network_that_nobody_reads() -> None:
     assert network_words(row) == "block 7, read 1.5 s ago"
     assert "no RPC endpoint answers" in network_words(row | {"looked_ago_s": 65.0})
     assert network_words(row | {"looked_ago_s": None}) == "not read yet"
+
+
+def _demo(**changed: object) -> dict[str, object]:
+    sync = {"completed": 7, "mints_completed": 7}
+    return {
+        "payments": 7, "completed": 7, "mints_completed": 7, "refused": 1, "failed": 1,
+        "duplicates": 1, "sync": sync, "verify_ok": True, **changed,
+    }  # fmt: skip
+
+
+def test_the_demo_succeeds_only_as_a_whole() -> None:
+    """Whichever of its numbers is not what it must be, the exit code is not 0."""
+    assert is_whole(_demo())
+    for name in ("completed", "mints_completed", "refused", "failed", "duplicates"):
+        assert not is_whole(_demo(**{name: 0})), name
+        assert not is_whole(_demo(**{name: 2})), name
+    assert not is_whole(_demo(verify_ok=False))
+    assert not is_whole(_demo(sync={"completed": 6, "mints_completed": 7}))
+    assert not is_whole(_demo(sync={"completed": 7, "mints_completed": 6}))

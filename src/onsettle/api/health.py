@@ -1,10 +1,11 @@
 """Liveness and readiness."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
+from onsettle.api import schemas
 from onsettle.api.answers import Json
+from onsettle.api.problems import problem
+from onsettle.engine.request import Refused
 from onsettle.runtime import Engine
 from onsettle.store.database import UNAVAILABLE
 
@@ -12,15 +13,19 @@ from onsettle.store.database import UNAVAILABLE
 def health(engine: Engine) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
+    @routes.head("/healthz", include_in_schema=False)  # load balancers ask so
     @routes.get("/healthz", summary="The process answers")
     async def alive() -> dict[str, str]:
         return {"status": "ok"}
 
-    @routes.get("/readyz", summary="It can take and settle payments; or why not, in words")
+    @routes.head("/readyz", include_in_schema=False)
+    @routes.get("/readyz", **schemas.READY)
     async def ready() -> Json:
         problems = await _problems(engine)
-        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
-        return Json(answer, 503 if problems else 200)
+        if not problems:
+            return Json({"ready": True, "problems": []})
+        refused = Refused("not_ready", "; ".join(problems), 503)
+        return problem(refused, ready=False, problems=problems)
 
     return routes
 

@@ -2,29 +2,36 @@ import asyncio
 
 import click
 
-from onsettle.cli.session import dry_run_option, dsn_of
+from onsettle.cli.session import agreed, dry_run_option, dsn_of, yes_option
 from onsettle.config import Config
 from onsettle.local.database import configured
 
 
 @click.command()
 @dry_run_option
-def command(dry_run: bool) -> None:
-    """Bring the database to this version. Safe to repeat."""
-    asyncio.run(_migrate(dry_run))
+@yes_option
+def command(dry_run: bool, yes: bool) -> None:
+    """Bring the database to this version. Safe to repeat; asks only where there are rows."""
+    asyncio.run(_migrate(dry_run=dry_run, yes=yes))
 
 
-async def _migrate(dry_run: bool) -> None:
+async def _migrate(*, dry_run: bool, yes: bool) -> None:
     from onsettle.config import load
-    from onsettle.store.migrate import migrate
+    from onsettle.store.migrate import holds_rows, migrate
 
     async with configured(load()) as config:
-        names = await migrate(dsn_of(config), dry_run=dry_run)
-        for name in names:
-            click.echo(f"{'would apply' if dry_run else 'applied'} {name}")
-        if not names:
+        dsn = dsn_of(config)
+        missing = await migrate(dsn, dry_run=True)
+        if dry_run:
+            for name in missing:
+                click.echo(f"would apply {name}")
+        elif missing and not yes and await holds_rows(dsn):
+            agreed(f"Apply {', '.join(missing)} to a database with rows", yes=False, dry_run=False)
+        if not missing:
             click.echo("The database is up to date.")
         if not dry_run:
+            for name in await migrate(dsn):
+                click.echo(f"applied {name}")
             await _take_over(config)
 
 

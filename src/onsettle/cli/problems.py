@@ -1,5 +1,8 @@
 """Errors in plain words: what happened and what to do next."""
 
+import traceback
+from pathlib import Path
+
 import asyncpg
 
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
@@ -9,6 +12,8 @@ from onsettle.store.migrate import MigrationError
 
 _NO_TABLES = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+#: Whose texts repeat what they were given.
+_QUOTING = (ValueError, LookupError, TypeError)
 
 
 def explain(error: Exception) -> str:
@@ -28,4 +33,12 @@ def explain(error: Exception) -> str:
         return f"The database can't be reached: {reason}. Check that it runs and DATABASE_URL."
     if type(error).__module__.startswith("onsettle.") and str(error):
         return str(error)  # ours are written to be read
+    if isinstance(error, _QUOTING):
+        return f"An error of ours, {type(error).__name__}{_place(error)}: please report it."
     return f"{type(error).__name__}: {error}"
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised; its text is not shown, since it quotes the value, maybe a secret."""
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in last)

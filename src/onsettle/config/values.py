@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from Crypto.Hash import keccak
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, SecretStr, ValidationInfo
 
+from onsettle.config.database_url import database_url
 from onsettle.domain.network import MintToken
 
 
@@ -66,12 +67,6 @@ def _names_http_host(text: str) -> bool:
         return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:  # its text repeats the value
         return False
-
-
-def _database_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql://")
-    return text
 
 
 def _key(value: object, info: ValidationInfo) -> str:
@@ -132,7 +127,7 @@ Items = BeforeValidator(_items)
 Address = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_path)]
 BearerToken = Annotated[SecretStr, BeforeValidator(_bearer_token)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 MintableToken = Annotated[InstanceOf[MintToken], BeforeValidator(_mint_token)]

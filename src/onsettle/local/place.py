@@ -70,7 +70,6 @@ class Place:
 def find_place(data_dir: Path) -> Place:
     """Where the cluster of this data folder is, or will be. Raises PostgresFailed."""
     data_dir = data_dir.resolve()
-    key = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
     account = _account()
     programs = find_postgres_bin()
     if account.switched and not account.reaches(programs):
@@ -79,9 +78,18 @@ def find_place(data_dir: Path) -> Place:
     return Place(
         account=account,
         programs=programs,
-        home=_home(data_dir, key, account),
-        socket=(temporary if account.reaches(temporary) else Path("/tmp")) / f"onsettle-pg-{key}",
+        home=_home(data_dir, _key(data_dir), account),
+        socket=(temporary if account.reaches(temporary) else Path("/tmp")) / socket_name(data_dir),
     )
+
+
+def socket_name(data_dir: Path) -> str:
+    """The socket folder's own name: the same for this data folder wherever TMPDIR is."""
+    return f"onsettle-pg-{_key(data_dir.resolve())}"
+
+
+def _key(data_dir: Path) -> str:
+    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
 
 
 def let_pass(folder: Path) -> None:

@@ -24,6 +24,9 @@ create table if not exists schema_migrations (
 )
 """
 
+#: What is written only after the last migration, or by somebody who uses the database.
+_ROWS = ("payment_queue", "mint_queue", "system_settings")
+
 _OLDER = "our types to the older server's tables"
 
 
@@ -77,6 +80,19 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
             # New tables and expressions have no statistics yet, and plans would be bad without.
             await connection.execute("analyze payment_queue, mint_queue")
         return applied
+    finally:
+        await connection.close()
+
+
+async def holds_rows(dsn: str) -> bool:
+    """Whether there is something to lose: a row in any table of ours, or of the older server."""
+    connection = await asyncpg.connect(dsn, timeout=30)
+    try:
+        for table in _ROWS:
+            there = await connection.fetchval("select to_regclass($1) is not null", table)
+            if there and await connection.fetchval(f"select exists (select from {table})"):
+                return True
+        return False
     finally:
         await connection.close()
 
