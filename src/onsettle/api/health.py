@@ -29,6 +29,8 @@ async def _problems(engine: Engine) -> list[str]:
     problems = engine.problems
     if not engine.prepared:
         return problems
+    if not engine.working:
+        problems.append("the worker is not started")
     try:
         await engine.db.fetch("settings_read")
     except UNAVAILABLE as error:
