@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner, SignerError, assert_native, load_signers
-from onsettle.chain.token import TokenError
 from onsettle.config import Config, NetworkSection
 from onsettle.engine.hints import Teller
 from onsettle.engine.intake import Intake
@@ -32,12 +31,13 @@ log = structlog.get_logger()
 # Between two tries of what has failed, at first and at last.
 _RETRY_S = 1.0
 _LONGEST_RETRY_S = 5.0
+_LONGEST_TOKEN_S = 30.0
 # Beside the names of networks, which have no spaces.
 _DATABASE = "the database"
 _WORKER = "the worker"
 #: What goes wrong around us, in words of its own; anything else is told with its traceback.
 _EXPECTED = (
-    RpcError, RpcUnavailable, TokenError, NetworkRefused, MigrationError, NotUpgradable, Busy,
+    RpcError, RpcUnavailable, NetworkRefused, MigrationError, NotUpgradable, Busy,
     asyncpg.PostgresError, *UNAVAILABLE,
 )  # fmt: skip
 
@@ -97,13 +97,26 @@ class Engine:
 
     @property
     def problems(self) -> list[str]:
-        """What is not ready, in plain words."""
+        """What is not as it should be, in plain words."""
         found = list(self._problems.values())
         if not self.prepared:
             return found
         told = self._opened | set(self._problems)
         closed = [chain.name for chain in self._chains if chain.name not in told]
-        return found + [f"{name}: not open yet" for name in closed]
+        found += [f"{name}: not open yet" for name in closed]
+        for network in self.networks.values():
+            found += network.tokens.problems
+        return found
+
+    @property
+    def ready(self) -> bool:
+        """Whether it settles for every network; a bad token beside good ones does not count."""
+        return (
+            self.working
+            and not self._problems
+            and len(self._opened) == len(self._chains)
+            and all(network.tokens.usable for network in self.networks.values())
+        )
 
     @classmethod
     async def open(cls, config: Config, *, wait_s: float | None = 0) -> "Engine":
@@ -162,26 +175,38 @@ class Engine:
         )
         self.networks[network.chain_id] = network
         self._opened.add(chain.name)
+        self._tasks.append(
+            asyncio.create_task(self._read_tokens(network), name=f"tokens of {chain.name}")
+        )
         if self.working:
             self.worker.wake.set()
 
-    async def _now_or_later(self, subject: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def _read_tokens(self, network: Network) -> None:
+        """Those that could not be read, or were refused, until each is known."""
+        subject = f"tokens of {network.config.name}"
+        wait = _RETRY_S
+        while network.tokens.problems:
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_TOKEN_S)
+            await self._try(subject, partial(network.tokens.read, self.db))
+
+    async def _now_or_later(self, subject: str, attempt: Callable[[], Awaitable[object]]) -> None:
         """Try it; what fails is told, and tried again beside everything else."""
         if not await self._try(subject, attempt):
             self._spawn(subject, attempt)
 
-    def _spawn(self, subject: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, subject: str, attempt: Callable[[], Awaitable[object]]) -> None:
         task = asyncio.create_task(self._keep_trying(subject, attempt), name=f"open {subject}")
         self._tasks.append(task)
 
-    async def _keep_trying(self, subject: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_trying(self, subject: str, attempt: Callable[[], Awaitable[object]]) -> None:
         wait = _RETRY_S
         await asyncio.sleep(wait)
         while not await self._try(subject, attempt):
             wait = min(2 * wait, _LONGEST_RETRY_S)
             await asyncio.sleep(wait)
 
-    async def _try(self, subject: str, attempt: Callable[[], Awaitable[None]]) -> bool:
+    async def _try(self, subject: str, attempt: Callable[[], Awaitable[object]]) -> bool:
         try:
             await attempt()
         except Exception as error:

@@ -18,19 +18,17 @@ def health(engine: Engine) -> APIRouter:
 
     @routes.get("/readyz", summary="It can take and settle payments; or why not, in words")
     async def ready() -> Json:
-        problems = await _problems(engine)
-        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
-        return Json(answer, 503 if problems else 200)
+        down = await _down(engine) if engine.prepared else []
+        ready = engine.ready and not down
+        answer: dict[str, Any] = {"ready": ready, "problems": [*engine.problems, *down]}
+        return Json(answer, 200 if ready else 503)
 
     return routes
 
 
-async def _problems(engine: Engine) -> list[str]:
-    problems = engine.problems
-    if not engine.prepared:
-        return problems
-    if not engine.working:
-        problems.append("the worker is not started")
+async def _down(engine: Engine) -> list[str]:
+    """What does not answer now."""
+    problems = [] if engine.working else ["the worker is not started"]
     try:
         await engine.db.fetch("settings_read")
     except UNAVAILABLE as error:
