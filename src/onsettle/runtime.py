@@ -15,6 +15,7 @@ from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner, SignerError, assert_native, load_signers
 from onsettle.config import Config, NetworkSection
+from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.hints import Teller
 from onsettle.engine.intake import Intake
 from onsettle.engine.network import Network, NetworkRefused
@@ -80,7 +81,7 @@ class Engine:
         self.config = config
         self.db = db
         self.networks: dict[int, Network] = {}
-        self.settings = SettingsReader(db)
+        self.settings = SettingsReader(db, self._limit_rate)
         self._notifiers = _notifiers(config, db)
         self.worker = Worker(db, self.networks, self.settings, self._notifiers)
         self._others = Teller(db)
@@ -225,6 +226,10 @@ class Engine:
                 exc_info=None if isinstance(error, _EXPECTED) else error,
             )
         self._problems[subject] = problem
+
+    def _limit_rate(self, settings: RuntimeSettings) -> None:
+        for chain in self._chains:
+            chain.pool.set_rate(settings.rpc_requests_per_second)
 
     def _hint(self) -> None:
         """New work was committed here: this process looks at once, and so do the others."""
