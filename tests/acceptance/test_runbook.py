@@ -184,6 +184,18 @@ async def _foreign(now: Scene) -> Made:
     assert "not ours" in now.said["doctor"].out
 
 
+@scene("The alarms `asset_unavailable` and `mint_token_unavailable`")
+async def _no_token(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    nothing = "0x" + "77" * 20
+    assets = f"{now.stack.asset},{nothing}"
+    async with now.stack.engine(start=False, assets=assets, mint_tokens=nothing):
+        yield
+    assert f"asset_unavailable       {nothing}" in now.said["alarms"].out
+    assert f"mint_token_unavailable  {nothing}" in now.said["alarms"].out
+    assert "asset_unavailable" in now.said["doctor"].out
+
+
 @scene('"replacement transaction underpriced", or a transaction that nobody mines')
 async def _dear(now: Scene) -> Made:
     await now.sent()
@@ -341,12 +353,12 @@ def test_every_alarm_has_an_entry() -> None:
     """Whoever sees an alarm finds its name in the runbook."""
     text = (_ROOT / "docs" / "runbook.md").read_text("utf-8")
     source = _ROOT / "src" / "onsettle"
-    kinds = {"used_elsewhere", "reversed"}
+    kinds = {"used_elsewhere", "reversed", "asset_unavailable", "mint_token_unavailable"}
     for path in source.rglob("*.py"):
-        kinds |= set(re.findall(r'"alarm_raise"\)?,\s*"(\w+)"', path.read_text("utf-8")))
+        kinds |= set(re.findall(r'raise_alarm\w*\(\s*[\w.]+,\s*"(\w+)"', path.read_text("utf-8")))
     for path in source.rglob("*.sql"):
         kinds |= set(
             re.findall(r"into alarms[^;]*?select '(\w+)'", path.read_text("utf-8"), re.DOTALL)
         )
-    assert {"foreign_pending", "wallet_without_key"} <= kinds
+    assert {"foreign_pending", "not_taken_over", "webhook_gone", "wallet_without_key"} <= kinds
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []

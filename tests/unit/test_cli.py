@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from onsettle.cli import COMMANDS, main
 from onsettle.cli.demo import is_whole
+from onsettle.cli.problems import explain
 from onsettle.cli.status import network_words
 from onsettle.log import set_up
 
@@ -52,6 +53,24 @@ def test_a_database_that_is_down_is_said_in_one_sentence(args: list[str]) -> Non
     assert "database can't be reached" in result.stderr
     assert "Traceback" not in result.stderr
     assert "hush" not in result.stderr
+
+
+def test_the_name_of_a_file_is_never_repeated() -> None:
+    """What the system says about a file it can't open holds what was typed for its name."""
+    said = explain(OSError(36, "File name too long", "0x" + "5e" * 32))
+    assert "5e5e" not in said
+    assert "File name too long" in said
+
+
+@pytest.mark.parametrize("name", ["serve", "worker", "verify"])
+def test_keys_separated_by_spaces_are_never_shown(name: str) -> None:
+    """The start ends in words that name the variable."""
+    keys = " ".join(["0x" + digits * 32 for digits in ("5e", "6f", "7a", "8b")])
+    result = run(name, ONSETTLE_RPC_URLS="http://127.0.0.1:9", ONSETTLE_PAYMENT_KEYS=keys)
+    assert result.exit_code == 1
+    assert "ONSETTLE_PAYMENT_KEYS, item 1," in result.stderr
+    assert "separate keys by commas" in result.stderr
+    assert "5e5e" not in result.output
 
 
 @pytest.mark.parametrize("name", ["serve", "worker", "verify"])

@@ -166,6 +166,26 @@ class TestKeys:
         assert said.startswith("ONSETTLE_PAYMENT_KEYS, item 2, is neither a private key")
         assert OTHER_KEY[:8] not in said
 
+    @pytest.mark.parametrize("between", [" ", ";", "\n", "/"])
+    def test_keys_without_commas_are_told_so_and_never_shown(
+        self, folder: Path, between: str
+    ) -> None:
+        """Four keys in one item are longer than a file's name may be."""
+        for pairs in (1, 2, 40):
+            keys = between.join([KEY, OTHER_KEY] * pairs)
+            said = problem(NETWORK | {"ONSETTLE_PAYMENT_KEYS": keys}, folder)
+            assert said.startswith("ONSETTLE_PAYMENT_KEYS, item 1, is neither a private key")
+            assert said.endswith("separate keys by commas.")
+            assert KEY[:8] not in said
+
+    def test_a_home_folder_that_is_not_there_is_told(self, folder: Path) -> None:
+        """For a keystore, the data folder and the file itself, without the value."""
+        for name in ("ONSETTLE_PAYMENT_KEYS", "ONSETTLE_DATA_DIR", "ONSETTLE_CONFIG"):
+            said = problem(NETWORK | {name: "~nobody-of-this-name/x"}, folder)
+            assert said.startswith(name)
+            assert "home folder (~) that this machine does not have" in said
+            assert "nobody-of-this-name" not in said
+
 
 class TestService:
     def test_other_machines_are_served_only_with_api_keys(self, folder: Path) -> None:

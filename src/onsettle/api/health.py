@@ -21,19 +21,19 @@ def health(engine: Engine) -> APIRouter:
     @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz", **schemas.READY)
     async def ready() -> Json:
-        problems = await _problems(engine)
-        if not problems:
-            return Json({"ready": True, "problems": []})
+        down = await _down(engine) if engine.prepared else []
+        problems = [*engine.problems, *down]
+        if engine.ready and not down:
+            return Json({"ready": True, "problems": problems})
         refused = Refused("not_ready", "; ".join(problems), 503)
         return problem(refused, ready=False, problems=problems)
 
     return routes
 
 
-async def _problems(engine: Engine) -> list[str]:
-    problems = engine.problems
-    if not engine.prepared:
-        return problems
+async def _down(engine: Engine) -> list[str]:
+    """What does not answer now."""
+    problems = [] if engine.working else ["the worker is not started"]
     try:
         await engine.db.fetch("settings_read")
     except UNAVAILABLE as error:

@@ -39,8 +39,8 @@ _REFUSED = {
     "wrong_network": "invalid_network",
     "conflict": "invalid_exact_evm_nonce_already_used",
 }
-_OURS = {"chain_unavailable", "database_unavailable", "paused", "queue_full", "too_many_pending",
-         "overloaded"}  # fmt: skip
+_OURS = {"chain_unavailable", "asset_unavailable", "mint_token_unavailable", "database_unavailable",
+         "paused", "queue_full", "too_many_pending", "overloaded"}  # fmt: skip
 _FAILED = {
     Reason.INSUFFICIENT_BALANCE: "insufficient_funds",
     Reason.EXPIRED: "invalid_exact_evm_payload_authorization_valid_before",

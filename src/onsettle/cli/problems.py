@@ -29,7 +29,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, RpcUnavailable | RpcError):
         return f"The chain can't be read: {error}. Check ONSETTLE_RPC_URLS."
     if isinstance(error, (asyncpg.PostgresError, *UNAVAILABLE)):
-        reason = str(error) or type(error).__name__
+        reason = _without_name(error) or type(error).__name__
         return f"The database can't be reached: {reason}. Check that it runs and DATABASE_URL."
     if type(error).__module__.startswith("onsettle.") and str(error):
         return str(error)  # ours are written to be read
@@ -42,3 +42,10 @@ def _place(error: Exception) -> str:
     """Where it was raised; its text is not shown, since it quotes the value, maybe a secret."""
     last = traceback.extract_tb(error.__traceback__)[-1:]
     return "".join(f" in {Path(frame.filename).name}, line {frame.lineno}" for frame in last)
+
+
+def _without_name(error: Exception) -> str:
+    """A file's name may be anything that somebody typed for one, such as a key."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return error.strerror or ""
+    return str(error)

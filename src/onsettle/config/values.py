@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, InstanceOf, SecretStr, Val
 from onsettle.config.database_url import database_url
 from onsettle.domain.network import MintToken
 
+_LONGEST_PATH = 1024
+
 
 def _items(value: object) -> list[object]:
     if isinstance(value, str):
@@ -76,12 +78,26 @@ def _key(value: object, info: ValidationInfo) -> str:
     digits = value.removeprefix("0x")
     if re.fullmatch(r"[0-9a-fA-F]{64}", digits):
         return f"0x{digits.lower()}"
-    path = _path(Path(value), info)
-    if not path.is_file():
-        raise ValueError("is neither a private key (64 hexadecimal digits) nor a file")
+    path = _file(value, info)
+    if path is None:
+        raise ValueError(
+            "is neither a private key (64 hexadecimal digits) nor a keystore file;"
+            " separate keys by commas"
+        )
     if not _context(info)["has_password"]:
         raise ValueError("is a keystore, which ONSETTLE_KEYSTORE_PASSWORD has to open")
     return str(path)
+
+
+def _file(text: str, info: ValidationInfo) -> Path | None:
+    """The file of this name. What the system says about a name repeats it: it is not passed on."""
+    if len(text) > _LONGEST_PATH:
+        return None
+    try:
+        path = _path(Path(text), info)
+        return path if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _context(info: ValidationInfo) -> Mapping[str, Any]:
@@ -90,7 +106,11 @@ def _context(info: ValidationInfo) -> Mapping[str, Any]:
 
 def _path(path: Path, info: ValidationInfo) -> Path:
     """Relative paths start at the working directory; by now, since it may change later."""
-    return Path(_context(info)["directory"], path.expanduser()).absolute()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a home folder (~) that this machine does not have") from None
+    return Path(_context(info)["directory"], path).absolute()
 
 
 def _bearer_token(value: object) -> object:

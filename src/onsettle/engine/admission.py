@@ -57,8 +57,12 @@ def _asset(wanted: object, network: Network) -> str:
 
 
 def check_catalogue(network: Network, request: Request) -> None:
-    """Payee, mint token and price, as configured; raises Refused."""
+    """Asset, payee, mint token and price, as configured and as far as known; raises Refused."""
     auth = request.authorization
+    if request.asset not in network.domains:
+        trouble = network.tokens.assets.get(request.asset)
+        words = f"asset {request.asset} is not known yet" if trouble is None else trouble.message
+        raise Refused("asset_unavailable", words, 503)
     allowed = network.config.pay_to
     if allowed and auth.pay_to not in allowed:
         raise Refused("payee_not_allowed", f"{auth.pay_to} is not one of ONSETTLE_PAY_TO")
@@ -76,6 +80,10 @@ def check_catalogue(network: Network, request: Request) -> None:
                 "price_mismatch",
                 f"{request.quantity} of this token cost {token.price * request.quantity}",
             )
+        if trouble := network.tokens.mint_tokens.get(token.address):
+            if trouble.refused is None:
+                raise Refused("mint_token_unavailable", trouble.message, 503)
+            raise Refused(trouble.refused, trouble.message)
         return
     raise Refused("unknown_mint_token", f"{request.token_address} is not in ONSETTLE_MINT_TOKENS")
 

@@ -13,6 +13,7 @@ import structlog
 
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.admission import check_catalogue, check_window, now
+from onsettle.engine.alarms import raise_alarm_in
 from onsettle.engine.choice import FAR
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network
@@ -46,7 +47,7 @@ class Adoption(Loop):
         self._networks = networks
         self._settings = settings
         self._checked = checked
-        self._asked_again: set[int] = set()
+        self._asked_again: set[tuple[int, str]] = set()
 
     async def leave(self) -> None:
         """It holds nothing between two ticks."""
@@ -63,9 +64,10 @@ class Adoption(Loop):
         return 0.0 if taken else _PAUSE_S / 5 if finished else _PAUSE_S
 
     async def _ask_again(self) -> None:
-        if set(self._networks) != self._asked_again:
+        assets = {(n.chain_id, asset) for n in self._networks.values() for asset in n.domains}
+        if assets != self._asked_again:
             await self._db.execute("adoption_again")
-            self._asked_again = set(self._networks)
+            self._asked_again = assets
 
     async def _check(self, network: Network) -> int:
         """Check what waits as intake would; the number of rows that were decided."""
@@ -141,8 +143,8 @@ async def _take(connection: Connection, ids: Sequence[UUID]) -> None:
     await _link_mints(connection, [row["id"] for row in rows if not row["problem"]])
     log.info("taken_over", payments=len(rows), doubled=doubled, refused=refused.total())
     for problem, count in refused.items():
-        await connection.execute(
-            sql("alarm_raise"),
+        await raise_alarm_in(
+            connection,
             "not_taken_over",
             problem,
             f"{count} rows of another program can't be taken over ({problem}): see"

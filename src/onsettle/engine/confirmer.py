@@ -88,7 +88,6 @@ class Confirmer(Loop):
         if not await self.lease.hold():
             return 1.0
         settings = await self._settings.get()
-        self._network.pool.set_rate(settings.rpc_requests_per_second)
         endpoint = self._network.pool.best()
         row = await self._db.fetchrow("network_get", self._chain)
         if row is None:

@@ -88,6 +88,12 @@ class MintFeed:
             groups[row["token_address"]].append(row)
         units: list[Unit] = []
         for token, group in groups.items():
+            if trouble := self._network.tokens.mint_tokens.get(token):
+                # Without hasMinted, a mint could be doubled.
+                await self._db.execute(
+                    "mints_back", [m["id"] for m in group], trouble.message[:300]
+                )
+                continue
             together = [m for m in group if not m["alone"]]
             alone = [m for m in group if m["alone"]]
             if self._single.get(token, 0) > time.monotonic():
@@ -201,10 +207,12 @@ class MintFeed:
         # Deep enough is decided by the confirmer; what it has not seen yet comes again.
         done: list[UUID] = []
         for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
-            if number(answer) == 1:
+            if isinstance(answer, RpcError) and is_revert(answer):
+                text = f"hasMinted reverts: {answer}"
+            elif number(answer) == 1:
                 done.append(mint["id"])
-            else:
-                await self._db.execute("mints_back", [mint["id"]], text[:300])
+                continue
+            await self._db.execute("mints_back", [mint["id"]], text[:300])
         if done:
             await self._db.execute("mints_seen", done)
 

@@ -13,6 +13,7 @@ import structlog
 
 from onsettle import points
 from onsettle.domain.delivery import WEBHOOK_SCHEDULE, Failed
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.courier import Courier
 from onsettle.store.database import Database, Record
 
@@ -105,7 +106,7 @@ class Notifier(Courier):
         words = f"HTTP {status}" + (f": {quoted}" if quoted else "")
         if status == 410:
             await self._db.execute("channel_disable", self.channel, _GONE)
-            await self._db.execute("alarm_raise", "webhook_gone", self.channel, _GONE)
+            await raise_alarm(self._db, "webhook_gone", self.channel, _GONE)
             log.error("webhooks_disabled", why=_GONE)
             return Failed(error=_GONE, gone=True)
         if status not in (429, 502, 503, 504):

@@ -12,6 +12,7 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.outcome import Carrier, Fate, Finding, Move, carrier_of, decide
 from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.fulfilment import write_landed
 from onsettle.engine.lookup import Block, at_block, find
 from onsettle.engine.network import Network, number
@@ -166,9 +167,7 @@ class Resolver:
     async def _move(self, moves: Sequence[tuple[Record, Move]], depth: Block) -> None:
         for row, move in moves:
             if move.reason in _ALARMS:
-                await self._db.execute(
-                    "alarm_raise", move.reason.value, str(row["id"]), _WORDS[move.reason]
-                )
+                await raise_alarm(self._db, move.reason.value, str(row["id"]), _WORDS[move.reason])
         moved = await self._db.execute(
             "payments_moved",
             [row["id"] for row, _ in moves],

@@ -153,7 +153,10 @@ class Triage:
 
     async def _signature_bad(self, candidate: Candidate, view: View) -> bool:
         auth = candidate.authorization
-        digest = authorization_digest(self._network.domains[candidate.asset].separator, auth)
+        domain = self._network.domains.get(candidate.asset)
+        if domain is None:
+            return False
+        digest = authorization_digest(domain.separator, auth)
         code = await view.endpoint.call("eth_getCode", auth.payer, "latest")
         if code in ("0x", None):
             return recover(digest, auth.signature) != auth.payer

@@ -16,6 +16,7 @@ from onsettle.chain.jsonrpc import Call
 from onsettle.chain.signer import Signer
 from onsettle.domain.fees import Fees, bump, suggest, wei
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.lease import Lease
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network, number
@@ -181,8 +182,8 @@ class WalletLoop(Loop):
             await self._db.execute("wallet_nonce", *self._key, self.lease.term, view.latest)
         foreign = view.pending > max(book.next_nonce or 0, view.latest)
         if foreign and not self._foreign:
-            await self._db.execute(
-                "alarm_raise",
+            await raise_alarm(
+                self._db,
                 "foreign_pending",
                 self._address,
                 f"{self._address} has transactions in the pool that are not ours:"

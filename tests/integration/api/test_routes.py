@@ -323,9 +323,14 @@ async def test_openapi_describes_every_route_and_body(guarded: Api) -> None:
         assert path in document["paths"]
 
 
-async def test_readiness_says_in_words_what_is_missing(api: Api) -> None:
-    """Ready while the database and an RPC endpoint answer; else a problem document and why. HEAD
-    answers as GET does, without a body."""
+async def test_readiness_says_in_words_what_is_missing(api: Api, guarded: Api) -> None:
+    """Ready while it settles and the database and an RPC endpoint answer; else a problem document
+    and why. HEAD answers as GET does, without a body."""
+    answer = await api.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["problems"] == ["the worker is not started"]
+    api = guarded
     assert (await api.http.get("/readyz")).json() == {"ready": True, "problems": []}
     [network] = api.engine.networks.values()
     stats = network.pool.endpoints[0].stats
