@@ -17,7 +17,6 @@ from onsettle.chain import abi
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert, revert_data, revert_reason
 from onsettle.domain.payment import PaymentStatus
-from onsettle.engine.admission import check_window, now
 from onsettle.engine.network import number
 from onsettle.engine.request import Refused
 from onsettle.engine.request import Request as Payment
@@ -77,12 +76,12 @@ async def _verified(engine: Engine, body: object) -> VerifyResponse:
     try:
         exact = x402.read(body, engine.networks)
         payer = exact.payer
-        [payment] = await engine.intake.check([exact.body])
-        if isinstance(payment, Refused):
-            raise payment
-        network = engine.networks[payment.chain_id]
-        check_window(payment, await now(network), await engine.settings.get())
-        await _simulate(engine, payment)
+        [examined] = await engine.intake.examine([exact.body])
+        if isinstance(examined, Refused):
+            raise examined
+        if examined.refusal is not None:
+            raise examined.refusal
+        await _simulate(engine, examined.request)
     except x402.Unfit as unfit:
         return VerifyResponse(
             is_valid=False,
