@@ -188,7 +188,11 @@ class MintFeed:
         # Deep enough is decided by the confirmer; what it has not seen yet comes again.
         done: list[UUID] = []
         for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
-            if number(answer) == 1:
+            try:
+                minted = number(answer) == 1
+            except RpcError:
+                continue  # no verdict on this one: it comes again
+            if minted:
                 done.append(mint["id"])
             else:
                 await self._db.execute("mints_back", [mint["id"]], text[:300])

@@ -121,9 +121,14 @@ class Triage:
         verdicts: dict[tuple[Reason, str], list[Candidate]] = defaultdict(list)
         waiting: list[tuple[Candidate, str]] = []
         for at, (candidate, text) in enumerate(refused):
-            balance = number(answers[2 * at + 1])
+            try:
+                spent, balance = number(answers[2 * at]), number(answers[2 * at + 1])
+            except RpcError:
+                # No verdict on this one; the others have theirs.
+                waiting.append((candidate, text))
+                continue
             value = candidate.authorization.value
-            if number(answers[2 * at]):
+            if spent:
                 used.append(candidate)
             elif balance < value and _seen_since(candidate, view):
                 words = f"the payer holds {balance} of {value}"
