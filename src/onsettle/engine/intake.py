@@ -121,6 +121,11 @@ class Intake:
         except Refused as refused:
             return refused
         request, network = reading.request, reading.network
+        # A key's signature is taken here although the token asks the contract of every payer with
+        # code, delegated accounts (EIP-7702) among them: whether there is code would cost a call
+        # for each payment, and may change until it is sent. The sender's simulation runs the
+        # token's own check on the latest state for every payment anyway, before anything is
+        # signed: a contract that says no fails the payment there, and burns no gas.
         domain = None if network is None else network.domains.get(request.asset)
         signed = None if domain is None else by_key(request, domain.separator)
         return Candidate(
