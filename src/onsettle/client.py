@@ -13,13 +13,15 @@ from uuid import UUID
 from onsettle.config import Config, load
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.handlers import HandlerCourier
-from onsettle.engine.watch import Snapshot, Watch
+from onsettle.engine.watch import Watch
 from onsettle.local.database import configured
 from onsettle.log import into_logging
 from onsettle.runtime import Engine
-from onsettle.store.database import Record
+from onsettle.store.database import UNAVAILABLE, Record
 
 _OVER = (PaymentStatus.FAILED, PaymentStatus.CONFIRMATION_FAILED)
+_DECIDED = (PaymentStatus.COMPLETED, *_OVER)
+_AGAIN_S = 0.5
 
 
 class PaymentFailed(Exception):
@@ -190,21 +192,33 @@ class Onsettle:
         return self._view(row)
 
     async def wait(self, payment_id: UUID, timeout_s: float | None = None) -> Payment:
-        """Wait until a payment is completed; see `Payment.completed`."""
+        """Wait until a payment is completed; see `Payment.completed`.
+
+        Raises KeyError where there is none.
+        """
         if self._watch is None:
             raise RuntimeError("use it inside `async with`")
         news = self._watch.follow(payment_id)
         try:
             async with asyncio.timeout(timeout_s):
-                async for snapshot in news:
-                    if _decided(snapshot):
-                        break
+                payment = await self._read(payment_id)
+                while payment.status not in _DECIDED:
+                    # What was news may be old: it counts as it is when it is read.
+                    await anext(news)
+                    payment = await self._read(payment_id)
         finally:
             await news.aclose()
-        payment = await self.payment(payment_id)
         if payment.status in _OVER:
             raise PaymentFailed(payment)
         return payment
+
+    async def _read(self, payment_id: UUID) -> Payment:
+        """As `payment`, once the database answers."""
+        while True:
+            try:
+                return await self.payment(payment_id)
+            except UNAVAILABLE:
+                await asyncio.sleep(_AGAIN_S)
 
     @property
     def _open(self) -> Engine:
@@ -234,7 +248,3 @@ class Onsettle:
             completed_at=row["completed_at"],
             _onsettle=self,
         )
-
-
-def _decided(snapshot: Snapshot) -> bool:
-    return PaymentStatus(snapshot.status) in (PaymentStatus.COMPLETED, *_OVER)

@@ -230,6 +230,12 @@ class TestService:
         config = load({"ONSETTLE_DATA_DIR": "state"}, folder)
         assert config.data_dir == folder / "state"
 
+    @pytest.mark.parametrize("name", ["API_KEYS", "PAY_TO", "ASSETS", "PAYMENT_KEYS", "RPC_URLS"])
+    def test_a_list_that_is_set_names_something(self, folder: Path, name: str) -> None:
+        """A comma is not a list of keys: it would leave the service open to everybody."""
+        said = problem({"ONSETTLE_RPC_URLS": RPC, f"ONSETTLE_{name}": " , ,"}, folder)
+        assert said.startswith(f"ONSETTLE_{name} is set and names nothing")
+
     def test_other_variables_are_checked_too(self, folder: Path) -> None:
         env = {
             "DATABASE_URL": "mysql://localhost/x",

@@ -19,7 +19,11 @@ _LONGEST_PATH = 1024
 
 def _items(value: object) -> list[object]:
     if isinstance(value, str):
-        return [item for part in value.split(",") if (item := part.strip())]
+        items: list[object] = [item for part in value.split(",") if (item := part.strip())]
+        if not items:
+            # Who sets it wants something of it: for some of them nothing would mean everything.
+            raise ValueError("is set and names nothing: name something, or leave it out")
+        return items
     if isinstance(value, list | tuple):
         return list(value)
     raise ValueError("must be text with commas, or a list")

@@ -207,11 +207,12 @@ class MintFeed:
         # Deep enough is decided by the confirmer; what it has not seen yet comes again.
         done: list[UUID] = []
         for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
-            if isinstance(answer, RpcError) and is_revert(answer):
-                text = f"hasMinted reverts: {answer}"
-            elif number(answer) == 1:
-                done.append(mint["id"])
-                continue
+            try:
+                if number(answer) == 1:
+                    done.append(mint["id"])
+                    continue
+            except RpcError as error:
+                text = f"hasMinted does not answer: {error}"
             await self._db.execute("mints_back", [mint["id"]], text[:300])
         if done:
             await self._db.execute("mints_seen", done)

@@ -1,5 +1,6 @@
 """The notifier: completed payments as Standard Webhooks, signed, retried, never redirected."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,6 +13,7 @@ import orjson
 import structlog
 
 from onsettle import points
+from onsettle.chain.faults import retry_after
 from onsettle.domain.delivery import WEBHOOK_SCHEDULE, Failed
 from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.courier import Courier
@@ -23,6 +25,7 @@ TIMEOUT_S = 20.0
 # Longer than any delivery: what was taken by a process that died comes up again after it.
 _LEASE_S = 1.5 * TIMEOUT_S
 _QUOTED = 200
+_BODY_S = 2.0
 _GONE = "the endpoint answered 410 Gone: `onsettle webhooks enable` when it is back"
 
 
@@ -91,8 +94,9 @@ class Notifier(Courier):
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 points.reached("webhook:after")
-                said = (await response.content.read(_QUOTED)).decode("utf-8", "replace")
-                return await self._verdict(response.status, response.headers, said)
+                return await self._verdict(
+                    response.status, response.headers, await _beginning(response)
+                )
         except TimeoutError:
             return Failed(error=f"no answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -111,19 +115,30 @@ class Notifier(Courier):
             return Failed(error=_GONE, gone=True)
         if status not in (429, 502, 503, 504):
             return Failed(error=words)
-        wait = _seconds(headers.get("Retry-After"))
+        wait = max(retry_after(headers) or 0.0, 0.0)
         self._rest_until = time.monotonic() + min(wait or 1.0, 60.0)
         return Failed(error=words, retry_after=wait)
 
 
-def _seconds(value: object) -> float | None:
-    text = str(value or "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """What it says, to be quoted. The status is the verdict: a body that is slow, cut off or
+    broken changes nothing.
+    """
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return (await response.content.read(_QUOTED)).decode("utf-8", "replace")
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return ""
 
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"user-agent": f"onsettle/{version('onsettle')}"},
+        # What is never unpacked can't be made to grow.
+        auto_decompress=False,
+        headers={
+            "user-agent": f"onsettle/{version('onsettle')}",
+            "accept-encoding": "identity",
+        },
     )

@@ -10,6 +10,7 @@ from onsettle.chain import abi
 from onsettle.chain.codec import selector
 from onsettle.chain.crypto import authorization_digest, recover
 from onsettle.chain.jsonrpc import Call, RpcError
+from onsettle.chain.reverts import is_revert
 from onsettle.domain.payment import Reason
 from onsettle.engine.candidate import Candidate
 from onsettle.engine.network import Network, number, unhex
@@ -132,15 +133,22 @@ class Triage:
         verdicts: dict[tuple[Reason, str], list[Candidate]] = defaultdict(list)
         waiting: list[tuple[Candidate, str]] = []
         for at, (candidate, text) in enumerate(refused):
-            balance = number(answers[2 * at + 1])
+            try:
+                spent, balance = number(answers[2 * at]), number(answers[2 * at + 1])
+            except RpcError:
+                # No verdict on this one; the others have theirs.
+                waiting.append((candidate, text))
+                continue
             value = candidate.authorization.value
-            if number(answers[2 * at]):
+            if spent:
                 used.append(candidate)
             elif balance < value and _seen_since(candidate, view):
                 words = f"the payer holds {balance} of {value}"
                 verdicts[Reason.INSUFFICIENT_BALANCE, words].append(candidate)
-            elif "signature" in text.lower() and await self._signature_bad(candidate, view):
-                verdicts[Reason.SIGNATURE_INVALID, text].append(candidate)
+            elif "signature" in text.lower() and (
+                fault := await self._signature_fault(candidate, view)
+            ):
+                verdicts[Reason.SIGNATURE_INVALID, f"{text}: {fault}"].append(candidate)
             elif "blacklist" in text.lower() and await self._blacklisted(candidate, view):
                 words = "the token's issuer blocks the payer"
                 verdicts[Reason.BLACKLISTED, words].append(candidate)
@@ -151,23 +159,26 @@ class Triage:
             await self._fail(failed, reason, words)
         return waiting
 
-    async def _signature_bad(self, candidate: Candidate, view: View) -> bool:
+    async def _signature_fault(self, candidate: Candidate, view: View) -> str | None:
+        """Who says that the payer did not sign; None: nobody does."""
         auth = candidate.authorization
         domain = self._network.domains.get(candidate.asset)
         if domain is None:
-            return False
+            return None
         digest = authorization_digest(domain.separator, auth)
         code = await view.endpoint.call("eth_getCode", auth.payer, "latest")
         if code in ("0x", None):
-            return recover(digest, auth.signature) != auth.payer
+            fault = "the signature is not the payer's"
+            return fault if recover(digest, auth.signature) != auth.payer else None
         data = "0x" + abi.is_valid_signature(digest, auth.signature).hex()
+        fault = "the payer's account has code (a contract, or EIP-7702), which refuses it"
         try:
-            answer = await view.endpoint.call(
-                "eth_call", {"to": auth.payer, "data": data}, "latest"
-            )
-        except RpcError:
-            return True
-        return unhex(answer)[:32] != abi.MAGIC_VALID_SIGNATURE
+            call = {"to": auth.payer, "data": data}
+            answer = unhex(await view.endpoint.call("eth_call", call, "latest"))
+        except RpcError as error:
+            # A node that could not run it has not said no.
+            return fault if is_revert(error) else None
+        return fault if answer[:32] != abi.MAGIC_VALID_SIGNATURE else None
 
     async def _blacklisted(self, candidate: Candidate, view: View) -> bool:
         payer = candidate.authorization.payer

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -130,3 +131,52 @@ async def test_failures_are_exceptions_with_a_code(stack: Stack) -> None:
         assert (await waiting.refresh()).status is not PaymentStatus.COMPLETED
     with pytest.raises(RuntimeError, match="async with"):
         await onsettle.submit(authorization)
+
+
+async def test_waiting_for_a_payment_that_is_not_there_is_an_error(stack: Stack) -> None:
+    """An id that nobody has submitted: LookupError at once, with or without a time limit."""
+    async with _program(stack, settle=False) as onsettle:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(onsettle.wait(UUID(int=7)), 20)
+
+
+async def test_a_payment_that_is_tried_again_is_waited_for(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed, and was sent again before it was read: whoever waits goes on until it completes,
+    and through a database that is away for a moment."""
+    async with _program(stack, settle=False) as onsettle:
+        db, read = onsettle._open.db, onsettle.payment
+        payment = await onsettle.submit(_authorization(stack, onsettle, Payer()))
+        statements = [
+            "update payment_queue set status = 'pending', reason = 'retry' where id = $1",
+            None,
+        ]
+
+        async def late(payment_id: UUID) -> Payment:
+            status = await db.pool.fetchval(
+                "select status from payment_queue where id = $1", payment_id
+            )
+            if status == "failed" and statements:
+                if (statement := statements.pop()) is None:
+                    raise OSError("away for a moment")
+                await db.pool.execute(statement, payment_id)
+            return await read(payment_id)
+
+        monkeypatch.setattr(onsettle, "payment", late)
+        waiting = asyncio.create_task(onsettle.wait(payment.id))
+        await db.pool.execute(
+            "update payment_queue set status = 'failed', reason = 'expired' where id = $1",
+            payment.id,
+        )
+
+        async def again() -> bool:
+            return not statements
+
+        await eventually(again)
+        await db.pool.execute(
+            "update payment_queue set status = 'completed', reason = 'landed' where id = $1",
+            payment.id,
+        )
+        done = await asyncio.wait_for(waiting, 30)
+        assert done.status is PaymentStatus.COMPLETED
