@@ -197,9 +197,12 @@ class Stack:
 
         await eventually(done, within_s=within_s)
 
+    async def audited(self, engine: Engine) -> Report:
+        return await verify(engine.db, engine.networks)
+
     async def verified(self, engine: Engine) -> Report:
         """The audit; an assertion error with its differences when it is not clean."""
-        report = await verify(engine.db, engine.networks)
+        report = await self.audited(engine)
         assert report.ok, report.differences + report.not_checked
         return report
 
