@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,11 +11,13 @@ import pytest
 
 from onsettle.chain import abi
 from onsettle.chain.codec import selector
+from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import RpcError
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
 from onsettle.engine.verify import Report, verify
 from onsettle.runtime import Engine
+from tests.harness.moves import owner_says
 from tests.harness.stack import Stack, eventually, ids_of, only_network
 
 STRANGER = "0x" + "57" * 20
@@ -241,6 +244,16 @@ TRANSACTION_EDITS = [
         "1 to 1 were used by transactions that are not in these books",
     ),
     (
+        "the first nonces without rows",
+        "delete from transactions where nonce < 2 and wallet = $1",
+        "0 to 1 were used by transactions that are not in these books",
+    ),
+    (
+        "first nonces that nobody used",
+        "update transactions set nonce = nonce + 9, state = 'live' where wallet = $1",
+        "nonces 3 to 8 are in no row: a gap",
+    ),
+    (
         "a nonce that leaves a gap",
         (
             "update transactions set nonce = nonce + 7, state = 'live', mined_hash = null"
@@ -325,28 +338,40 @@ async def test_a_transfer_in_ours_that_no_payment_asked_for_is_reported(books: B
     assert any(hash_ in d and "belongs to no payment" in d for d in report.differences), report
 
 
-async def test_an_authorization_that_nobody_submitted_is_reported(books: Books) -> None:
-    """A charge in one of our transactions that has no payment row is named."""
+@pytest.mark.parametrize("booked", [True, False])
+async def test_an_authorization_that_nobody_submitted_is_reported(
+    books: Books, booked: bool
+) -> None:
+    """A charge by one of our wallets that has no payment row is named, whether or not its
+    transaction stands in the books."""
     stack = books.stack
     [key], [wallet] = stack.keys, stack.wallets
     [payer] = await stack.payers(1)
     terms = stack.body(books.engine, payer)["authorization"]
     nonce = await stack.nonce(wallet)
     hash_ = await books.wallet_sends(key, stack.asset, _transfer(terms))
-    await books.book(hash_, "payment", nonce, wallet)
+    words = "neither is in any row"
+    if booked:
+        await books.book(hash_, "payment", nonce, wallet)
+        words = "use of an authorization"
+    # Its block is found among others, with other foreign nonces before and after it.
+    await books.wallet_sends(key, STRANGER)
     report = await books.report()
-    assert any(hash_ in d and "use of an authorization" in d for d in report.differences), report
+    assert any(hash_ in d and words in d for d in report.differences), report
 
 
-async def test_a_mint_that_nobody_paid_for_is_reported(books: Books) -> None:
-    """Every unit that our mint wallet mints was paid for, or verify names its key."""
+@pytest.mark.parametrize("booked", [True, False])
+async def test_a_mint_that_nobody_paid_for_is_reported(books: Books, booked: bool) -> None:
+    """Every unit that our mint wallet mints was paid for, or verify names its key, whether or not
+    the transaction stands in the books."""
     stack = books.stack
     [key] = stack.chain.mint_keys
     wallet = LocalSigner.from_key(key).address
     nonce = await stack.nonce(wallet)
     unpaid = "0x" + "77" * 32
     hash_ = await books.wallet_sends(key, stack.mint_token, abi.mint(STRANGER, unpaid))
-    await books.book(hash_, "mint", nonce, wallet)
+    if booked:
+        await books.book(hash_, "mint", nonce, wallet)
     report = await books.report()
     assert any(unpaid in d and "nobody paid for it" in d for d in report.differences), report
 
@@ -403,8 +428,6 @@ async def test_what_the_node_does_not_keep_is_not_called_fine(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without archive state the gas books are "not checked", by wallet and range of blocks."""
-    from onsettle.chain.endpoint import Endpoint
-
     honest = Endpoint.batch
 
     async def pruned(self: Endpoint, calls: list, **more: float) -> list[object]:  # type: ignore[type-arg]
@@ -421,6 +444,52 @@ async def test_what_the_node_does_not_keep_is_not_called_fine(
     for wallet in (*books.stack.wallets, mint_wallet):
         assert any(wallet in line and "no state that old" in line for line in report.not_checked)
     assert not report.ok
+
+
+async def test_mints_are_read_by_ranges_that_halve(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that refuses wide ranges of logs is asked for narrower ones; mints of which it tells
+    nothing are "not checked"."""
+    stack = books.stack
+    unpaid = "0x" + "78" * 32
+    await books.wallet_sends(stack.chain.mint_keys[0], stack.mint_token, abi.mint(STRANGER, unpaid))
+    honest, widest, asked = Endpoint.call, 2, []
+
+    async def narrow(self: Endpoint, method: str, *params: Any, **more: float) -> object:
+        if method == "eth_getLogs" and "fromBlock" in params[0]:
+            span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+            asked.append(span)
+            if span > widest:
+                raise RpcError(-32005, f"query exceeds max block range {widest}")
+        return await honest(self, method, *params, **more)
+
+    monkeypatch.setattr(Endpoint, "call", narrow)
+    report = await books.report()
+    assert any(unpaid in d for d in report.differences), report
+    assert not report.not_checked
+    assert max(asked) > 2 >= min(asked)
+    widest = 0
+    report = await books.report()
+    assert any("mints in blocks" in line for line in report.not_checked), report
+
+
+async def test_what_another_program_minted_is_not_ours_to_judge(books: Books) -> None:
+    """A mint under a key that another program queued is no difference; nor is a mint by somebody
+    else's wallet."""
+    stack = books.stack
+    queued, theirs = "0x" + "79" * 32, "0x" + "7a" * 32
+    connection = await asyncpg.connect(stack.dsn)
+    await connection.execute(
+        "insert into mint_queue (payer_address, tx_hash_bytes32, status) values ($1, $2, 'failed')",
+        STRANGER,
+        queued,
+    )
+    await connection.close()
+    await books.wallet_sends(stack.chain.mint_keys[0], stack.mint_token, abi.mint(STRANGER, queued))
+    await owner_says(stack, stack.mint_token, "grantMinter(address)", STRANGER)
+    await stack.send_as(STRANGER, stack.mint_token, abi.mint(STRANGER, theirs))
+    await stack.verified(books.engine)
 
 
 async def test_a_reorg_that_the_books_do_not_know_yet_is_not_judged(
