@@ -186,7 +186,7 @@ MUTANTS = (
         file="engine/audit/gas.py",
         find="if fallen > expected:",
         put="if fallen > expected + 10:",
-        test="tests/integration/test_audit.py"
+        test="tests/integration/audit/test_chain.py"
         "::test_money_that_leaves_a_wallet_beside_gas_is_reported_to_the_wei",
     ),
     Mutant(

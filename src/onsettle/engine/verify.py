@@ -7,6 +7,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.engine.audit.foreign import read_foreign
 from onsettle.engine.audit.gas import check_gas
+from onsettle.engine.audit.identities import check_identities
 from onsettle.engine.audit.ledger import Ledger, read_ledger
 from onsettle.engine.audit.logs import read_minted
 from onsettle.engine.audit.mints import check_mints
@@ -42,6 +43,7 @@ async def _network(db: Database, network: Network) -> Report:
         report = Report()
         check_journals(ledger, report)
         check_outbox(ledger, report)
+        check_identities(ledger, report)
         try:
             await _compare(network, ledger, report)
         except ChainMoved as moved:
