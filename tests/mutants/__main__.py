@@ -58,8 +58,7 @@ def _unbroken(copies: Sequence[Path], tests: Sequence[str]) -> list[str]:
     """What is not green without any mutant, or does not run here. One run for each copy."""
     parts = [tests[at :: len(copies)] for at in range(len(copies))]
     with ThreadPoolExecutor(len(copies)) as pool:
-        runs = pool.map(lambda pair: _run(*pair, _ALL_LONGEST_S), zip(copies, parts, strict=True))
-        answers = list(runs)
+        answers = list(pool.map(_run, copies, parts, [_ALL_LONGEST_S] * len(copies)))
     for code, text in answers:
         if code != _GREEN:
             print(text[-4000:], flush=True)
