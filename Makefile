@@ -74,8 +74,8 @@ $(PEERS): | $(PROJECT)
 torture: install ## the service under faults: SEED=n MINUTES=5
 	$(BIN)/python -m tests.torture --seed $(SEED) --minutes $(MINUTES)
 
-mutants: install ## break each promise in a copy: a test must see it
-	$(BIN)/python -m tests.mutants
+mutants: install ## break each promise in a copy: a test must see it; MUTANT="words" runs one
+	$(BIN)/python -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
 
 $(VENV):
 	python=$$(PYTHON='$(PYTHON)' scripts/find-python) && "$$python" -m venv --clear .venv
