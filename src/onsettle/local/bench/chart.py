@@ -15,12 +15,22 @@ ROWS = (
     (("profiles", "guide"), "the guide's server (emulated)", "others"),
     (
         ("peer", "x402_python", "two_second_blocks"),
-        "x402 facilitator, Python, 50 at once",
+        "x402 facilitator, Python, 2 s blocks",
         "others",
     ),
     (
         ("peer", "x402_typescript", "two_second_blocks"),
-        "x402 facilitator, TypeScript, 50 at once",
+        "x402 facilitator, TypeScript, 2 s blocks",
+        "others",
+    ),
+    (
+        ("peer", "x402_python", "instant_blocks"),
+        "x402 facilitator, Python, instant blocks",
+        "others",
+    ),
+    (
+        ("peer", "x402_typescript", "instant_blocks"),
+        "x402 facilitator, TypeScript, instant blocks",
         "others",
     ),
     (("profiles", "sync"), "Onsettle, payment_mode = sync", "ours"),
