@@ -99,6 +99,48 @@ class TestTargets:
         assert "40% of 2 cores were in use" in verdict(idle, TARGETS[0].name)["why"]
         assert "why" not in verdict(a_result(2000), TARGETS[0].name)
 
+    def test_every_one_has_a_reason_when_it_is_missed(self) -> None:
+        """No reason asks for what is not there: a result of which nothing holds can be told."""
+        slow = {
+            "payments": 100,
+            "payments_per_second": 1.0,
+            "with_mints_per_second": 1.0,
+            "seconds": 100.0,
+            "rpc_calls_per_payment": 9.0,
+            "gas_per_payment": 90_000,
+            "peak_memory_mb": 900.0,
+            "cpu_seconds": _CPU,
+            "runs": [1.0],
+        }
+        late = {"p50": 1.0, "p95": 2.0, "p99": 3.0}
+        fast = {"payments_per_second": 1000.0}
+        rates = dict.fromkeys(("guide", "single", "packed", "packed_50"), slow)
+        result = {
+            "environment": {"cores": 2, "load_average_before": 0.1},
+            "profiles": rates,
+            "floor": {"single": fast, "packed": fast},
+            "peer": {"x": {"instant_blocks": fast, "two_second_blocks": fast}},
+            "idle": {
+                "payments": 3,
+                "accept_to_broadcast_s": late,
+                "visible_to_completed_s": late,
+            },
+            "intake": {
+                "payments_per_second": 1.0,
+                "batch_payments_per_second": 1.0,
+                "cpu_ms_per_payment": 1.0,
+                "batch_cpu_ms_per_payment": 1.0,
+            },
+            "growth": {
+                "finished_0": slow | fast,
+                "finished_1000000": slow,
+                "queued_100000": slow,
+            },
+        }
+        found = list(judged(result))
+        assert [each["name"] for each in found if each["holds"] is not False] == []
+        assert [each["name"] for each in found if not each["why"]] == []
+
 
 class TestARunThatWentWrong:
     @pytest.mark.parametrize(("completed", "mints"), [(99, 100), (100, 99), (0, 0)])

@@ -86,6 +86,31 @@ def runs(*parts: str) -> Why:
     return why
 
 
+def calls(profile: str) -> Why:
+    """Looks at the chain cost calls by the second, and payments in packs hardly any."""
+
+    def why(result: Result) -> str:
+        found = result["profiles"][profile]
+        made = round(found["rpc_calls_per_payment"] * found["payments"])
+        return f"{made:,} calls for {found['payments']:,} payments in {found['seconds']} s."
+
+    return why
+
+
+def gas(result: Result) -> str:
+    """Both sides of the comparison."""
+    packed, alone = (
+        result["profiles"][name]["gas_per_payment"] for name in ("packed_50", "single")
+    )
+    return f"A payment takes {packed:,} gas packed by 50, and {alone:,} alone."
+
+
+def memory(result: Result) -> str:
+    """What the same worker holds without a queue."""
+    empty = result["growth"]["finished_0"]["peak_memory_mb"]
+    return f"With nothing queued beforehand it is {number(empty)} MB."
+
+
 def part(result: Result, path: tuple[str, ...]) -> Any:
     found: Any = result
     for name in path:

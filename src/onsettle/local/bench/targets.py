@@ -9,6 +9,9 @@ from onsettle.local.bench.reasons import (
     Result,
     Why,
     against_floor,
+    calls,
+    gas,
+    memory,
     one_core,
     processors,
     runs,
@@ -28,14 +31,14 @@ class Target:
 
     name: str
     find: Find
-    why: Why | None = None
+    why: Why
     least: float | Fraction | None = None
     most: float | None = None
 
     def judged(self, result: Result) -> dict[str, Any]:
         measured = self.find(result)
         holds = None if measured is None else self._holds(measured)
-        told = {
+        told: dict[str, Any] = {
             "name": self.name,
             "target": f"≥ {_exact(self.least)}" if self.most is None else f"≤ {_exact(self.most)}",
             "measured": None if measured is None else round(measured, 3),
@@ -43,7 +46,7 @@ class Target:
         }
         if measured is not None and not holds:
             told["off"] = round(abs(measured / float(self.least or self.most or 1) - 1), 4)
-            told["why"] = self.why(result) if self.why else None
+            told["why"] = self.why(result)
         return told
 
     def _holds(self, measured: float) -> bool:
@@ -158,15 +161,20 @@ TARGETS = (
         most=0.3,
     ),
     Target(
-        name="packed, RPC calls per payment", find=at(*_PACKED, "rpc_calls_per_payment"), most=0.1
+        name="packed, RPC calls per payment",
+        why=calls("packed"),
+        find=at(*_PACKED, "rpc_calls_per_payment"),
+        most=0.1,
     ),
     Target(
         name="one per transaction, RPC calls per payment",
+        why=calls("single"),
         find=at(*_SINGLE, "rpc_calls_per_payment"),
         most=2.5,
     ),
     Target(
         name="gas per payment, packed by 50 to alone",
+        why=gas,
         find=quotient(
             at("profiles", "packed_50", "gas_per_payment"), at(*_SINGLE, "gas_per_payment")
         ),
@@ -186,6 +194,7 @@ TARGETS = (
     ),
     Target(
         name="peak memory with 100,000 queued, MB",
+        why=memory,
         find=at("growth", "queued_100000", "peak_memory_mb"),
         most=200,
     ),
