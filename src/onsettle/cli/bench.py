@@ -17,7 +17,7 @@ from onsettle.cli.session import json_option, plain, print_json
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write the result into this folder too.",
+    help="Write latest.json and chart.svg into this folder too.",
 )
 def command(
     as_json: bool,
