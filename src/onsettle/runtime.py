@@ -83,9 +83,13 @@ class Engine:
         self.networks: dict[int, Network] = {}
         self.settings = SettingsReader(db, self._limit_rate)
         self._notifiers = _notifiers(config, db)
-        self.worker = Worker(db, self.networks, self.settings, self._notifiers)
+        #: Of all networks, open or not; one that is an asset of two networks is here twice.
+        self.assets = [asset for section in config.networks for asset in section.config.assets]
+        self.worker = Worker(db, self.networks, self.settings, self._notifiers, assets=self.assets)
         self._others = Teller(db)
-        self.intake = Intake(db, self.networks, self.settings, len(config.networks), self._hint)
+        self.intake = Intake(
+            db, self.networks, self.settings, len(config.networks), self._hint, assets=self.assets
+        )
         #: Whether the database has answered once, and has the tables of this version.
         self.prepared = False
         self._problems: dict[str, str] = {}

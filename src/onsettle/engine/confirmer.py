@@ -14,6 +14,7 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
 from onsettle.domain.outcome import pays, uses
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.blocks import (
     SLOW_S,
     Fork,
@@ -82,6 +83,7 @@ class Confirmer(Loop):
         self._advanced = list(loops)
 
     async def leave(self) -> None:
+        await self._resolver.stop()
         await self.lease.release()
 
     async def tick(self) -> float:
@@ -372,8 +374,7 @@ class Confirmer(Loop):
             return False
         name = self._network.config.name
         words = f"{name}: the chain ends at block {head.number}, below what was read of it before"
-        await self._db.execute("alarm_raise", "chain_went_back", name, words)
-        log.error("chain_went_back", network=name, to=head.number)
+        await raise_alarm(self._db, "chain_went_back", name, words)
         return True
 
     async def _rewind(self, endpoint: Endpoint, cursor: Block, head: Block) -> None:
@@ -421,8 +422,7 @@ class Confirmer(Loop):
                 f"{name}: none of the last {len(known)} blocks that were read is on the chain"
                 " any more; what was seen in them is read again"
             )
-            await self._db.execute("alarm_raise", "reorg_too_deep", name, words)
-            log.error("reorg_too_deep", network=name, blocks=len(known))
+            await raise_alarm(self._db, "reorg_too_deep", name, words)
         if time.monotonic() - self._lost_at < _LOST_S:
             raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
         return await block_at(endpoint, hex(max(0, min(lowest - 1, head.number))))

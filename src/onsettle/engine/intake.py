@@ -32,14 +32,21 @@ class Intake:
         settings: SettingsReader,
         configured: int = 1,
         committed: Callable[[], None] = lambda: None,
+        *,
+        assets: Sequence[str] = (),
     ) -> None:
-        """`committed` is called whenever new payments are in the queue."""
+        """`configured` networks with these `assets` there are, open or not.
+
+        `committed` is called whenever new payments are in the queue.
+        """
         self._db = db
         self._networks = networks
         self._settings = settings
         self._configured = configured
+        self._assets = assets
         self._commits = GroupCommit(db, committed)
         self._older_left = True
+        self._met_with: set[int] = set()
 
     async def submit(self, body: Mapping[str, object], *, alone: bool = False) -> Accepted:
         """Commit one payment; raises Refused. `alone`: it is never packed with others."""
@@ -85,11 +92,15 @@ class Intake:
 
     async def _meet_older(self, candidates: Sequence[Candidate]) -> None:
         """A payment of the older server that nobody has asked for since is known all the same."""
-        if self._older_left and candidates:
+        if not candidates:
+            return
+        if (opened := set(self._networks)) != self._met_with:
+            self._older_left, self._met_with = True, opened
+        if self._older_left:
             self._older_left = await self._db.fetchval("adoption_any")
             if self._older_left:
                 nonces = [candidate.request.authorization.nonce for candidate in candidates]
-                await take_over_known(self._db, nonces)
+                await take_over_known(self._db, self._assets, nonces)
 
     async def _known(self, refused: Sequence[Request]) -> dict[Identity, Record]:
         """What would not be taken today may have been taken before, and is the same row then."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from onsettle.chain import abi
 from onsettle.chain.endpoint import Endpoint
@@ -11,10 +12,8 @@ from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent
 from onsettle.domain.outcome import Fate, Finding, judge, uses
 from onsettle.engine.network import number
+from onsettle.engine.search import REQUESTS, Search
 from onsettle.store.database import Record
-
-# Requests that one search may spend before it is left for the next time.
-_MAX_RANGES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +30,27 @@ def at_block(block: Block) -> dict[str, object]:
     return {"blockHash": block.hash, "requireCanonical": True}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What a few requests tell. `lost` are used, and their transactions have to be searched for."""
+
+    findings: list[Finding]
+    lost: list[Record]
+
+
 async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list[Finding]:
     """The fate of each row's authorization at `block`; UNKNOWN wherever a node can't say."""
+    glance = await look(endpoint, rows, block)
+    if not glance.lost:
+        return glance.findings
+    found = await seek(Search(), endpoint, glance.lost, block, requests=8 * REQUESTS)
+    return [
+        found.get(row["id"], finding) for row, finding in zip(rows, glance.findings, strict=True)
+    ]
+
+
+async def look(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> Glance:
+    """The same without a search: what is lost is UNKNOWN."""
     calls = [
         Call(
             "eth_call",
@@ -50,8 +68,9 @@ async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list
     try:
         states = await endpoint.batch(calls)
     except RpcUnavailable:
-        return [Finding(fate=Fate.UNKNOWN) for _ in rows]
+        return Glance(findings=[Finding(fate=Fate.UNKNOWN) for _ in rows], lost=[])
     gate = asyncio.Semaphore(8)
+    lost: list[Record] = []
 
     async def one(row: Record, state: object) -> Finding:
         try:
@@ -61,10 +80,36 @@ async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list
         if not used:
             return Finding(fate=Fate.UNUSED)
         async with gate:
-            events = await _hinted(endpoint, row, block) or await _events(endpoint, row, block)
-        return judge(used=used, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
+            events = await _hinted(endpoint, row, block)
+        if not events:
+            lost.append(row)
+        return _judged(row, events)
 
-    return list(await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True))))
+    findings = await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True)))
+    return Glance(findings=list(findings), lost=lost)
+
+
+async def seek(
+    search: Search,
+    endpoint: Endpoint,
+    rows: Sequence[Record],
+    block: Block,
+    requests: int = REQUESTS,
+) -> dict[UUID, Finding]:
+    """Search for the uses of these authorizations up to `block`; those that were found."""
+    events = await search.run(endpoint, rows, (block.number, block.time), requests)
+    findings: dict[UUID, Finding] = {}
+    for row in rows:
+        if row["id"] in events:
+            whole = await _whole(endpoint, events[row["id"]])
+            finding = _judged(row, _own(whole, row))
+            if finding.fate is not Fate.UNKNOWN:
+                findings[row["id"]] = finding
+    return findings
+
+
+def _judged(row: Record, events: Sequence[ChainEvent]) -> Finding:
+    return judge(used=True, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
 
 
 async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
@@ -94,44 +139,6 @@ def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
         if isinstance(event, AuthorizationCanceled) and (event.payer, event.nonce) == mine
     ]
     return found
-
-
-async def _events(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
-    """The use or cancellation of this authorization with its transaction's other logs."""
-    asset = row["payment_token_address"]
-    topics = [
-        [abi.TOPIC_AUTHORIZATION_USED, abi.TOPIC_AUTHORIZATION_CANCELED],
-        "0x" + row["payer"][2:].rjust(64, "0"),
-        row["authorization_nonce"],
-    ]
-    high, span = block.number, block.number + 1
-    for _ in range(_MAX_RANGES):
-        low = max(0, high - span + 1)
-        try:
-            found = decode_logs(
-                await endpoint.call(
-                    "eth_getLogs",
-                    {
-                        "address": asset,
-                        "topics": topics,
-                        "fromBlock": hex(low),
-                        "toBlock": hex(high),
-                    },
-                )
-            )
-        except RpcUnavailable:
-            return []
-        except RpcError:
-            if span == 1:
-                return []
-            span = max(1, min(span // 2, 10_000))
-            continue
-        if found:
-            return _own(await _whole(endpoint, found[0]), row)
-        if low == 0:
-            return []
-        high = low - 1
-    return []
 
 
 async def _whole(endpoint: Endpoint, event: ChainEvent) -> list[ChainEvent]:

@@ -1,5 +1,7 @@
 """What blocks alone do not tell: used nonces without a transfer, look-ups, deadlines."""
 
+import asyncio
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,11 +14,12 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.outcome import Carrier, Fate, Finding, Move, carrier_of, decide
 from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
-from onsettle.engine.alarms import raise_alarm
+from onsettle.engine.alarms import raise_alarm_in
 from onsettle.engine.fulfilment import write_landed
-from onsettle.engine.lookup import Block, at_block, find
+from onsettle.engine.lookup import Block, at_block, look, seek
 from onsettle.engine.network import Network, number
-from onsettle.store.database import Database, Record
+from onsettle.engine.search import Search
+from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, changed, sql
 
 log = structlog.get_logger()
 
@@ -43,6 +46,15 @@ class Resolver:
         self._db = db
         self._network = network
         self._chain = network.chain_id
+        self._search = Search()
+        self._searching: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """Give up the search that is under way."""
+        if self._searching is not None:
+            self._searching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._searching
 
     async def resolve(self, endpoint: Endpoint, head: Block, settings: RuntimeSettings) -> None:
         depth = await self._at_depth(head, settings)
@@ -118,7 +130,8 @@ class Resolver:
         return {w: number(a) for w, a in zip(order, answers, strict=True)}
 
     async def _look_up(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
-        findings = await find(endpoint, rows, depth)
+        glance = await look(endpoint, rows, depth)
+        findings = glance.findings
         carriers = [_carrier(row, depth) for row in rows]
         undone = await self._write(rows, findings, carriers, depth)
         # What is in a block that is not deep yet is asked again when it is, and what a reorg took
@@ -127,7 +140,27 @@ class Resolver:
             finding.fate is Fate.UNKNOWN or _shallow(row, depth) or row["id"] in undone
             for row, finding in zip(rows, findings, strict=True)
         ]
-        await self._db.execute("payments_looked_up", [r["id"] for r in rows], again)
+        pauses = [self._search.pause(row["id"]) for row in rows]
+        await self._db.execute("payments_looked_up", [r["id"] for r in rows], again, pauses)
+        if glance.lost and (self._searching is None or self._searching.done()):
+            # Beside the blocks: on a node that answers for few of them at a time it takes long.
+            self._searching = asyncio.create_task(
+                self._seek(endpoint, glance.lost, depth), name="search"
+            )
+
+    async def _seek(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
+        try:
+            found = await seek(self._search, endpoint, rows, depth)
+            ours = [row for row in rows if row["id"] in found]
+            carriers = [_carrier(row, depth) for row in ours]
+            await self._write(ours, [found[row["id"]] for row in ours], carriers, depth)
+            left = [row["id"] for row in rows if row["id"] not in found]
+            pauses = [self._search.pause(id_) for id_ in left]
+            await self._db.execute("lookups_later", left, pauses)
+        except (RpcError, RpcUnavailable, *UNAVAILABLE) as error:
+            log.info("search_ended", problem=str(error)[:200])
+        except Exception:
+            log.exception("search_failed")
 
     async def _write(
         self,
@@ -159,27 +192,44 @@ class Resolver:
         for (block_number, block_hash), group in landed.items():
             block = Block(number=block_number, hash=block_hash, time=0)
             async with self._db.transaction() as connection:
-                await write_landed(connection, block, group, deep=True)
+                if await self._stands(connection, block):
+                    await write_landed(connection, block, group, deep=True)
         if moves:
             await self._move(moves, depth)
         return {r["id"] for r, m in moves if m.reason is Reason.REVERSED and not m.final}
 
-    async def _move(self, moves: Sequence[tuple[Record, Move]], depth: Block) -> None:
-        for row, move in moves:
-            if move.reason in _ALARMS:
-                await raise_alarm(self._db, move.reason.value, str(row["id"]), _WORDS[move.reason])
-        moved = await self._db.execute(
-            "payments_moved",
-            [row["id"] for row, _ in moves],
-            [row["status"] for row, _ in moves],
-            [(m.status or PaymentStatus(row["status"])).value for row, m in moves],
-            [m.final for _, m in moves],
-            [m.reason.value for _, m in moves],
-            [_WORDS[m.reason] for _, m in moves],
-            depth.number,
+    async def _stands(self, connection: Connection, block: Block) -> bool:
+        """Whether this block is still in our view of the chain; none leaves it before the commit.
+
+        A reorg may be worked through beside a search.
+        """
+        return bool(
+            await connection.fetch(
+                sql("recovery_stands"), self._chain, [block.number], [block.hash]
+            )
         )
+
+    async def _move(self, moves: Sequence[tuple[Record, Move]], depth: Block) -> None:
+        async with self._db.transaction() as connection:
+            if not await self._stands(connection, depth):
+                return
+            for row, move in moves:
+                if move.reason in _ALARMS:
+                    await raise_alarm_in(
+                        connection, move.reason.value, str(row["id"]), _WORDS[move.reason]
+                    )
+            tag = await connection.execute(
+                sql("payments_moved"),
+                [row["id"] for row, _ in moves],
+                [row["status"] for row, _ in moves],
+                [(m.status or PaymentStatus(row["status"])).value for row, m in moves],
+                [m.final for _, m in moves],
+                [m.reason.value for _, m in moves],
+                [_WORDS[m.reason] for _, m in moves],
+                depth.number,
+            )
         for reason, count in Counter(m.reason for _, m in moves).items():
-            log.info("payments_decided", reason=reason.value, count=count, written=moved)
+            log.info("payments_decided", reason=reason.value, count=count, written=changed(tag))
         if failed := sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves):
             log.debug("confirmed", payments=0, failed=failed)
 

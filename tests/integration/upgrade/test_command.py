@@ -57,8 +57,40 @@ async def test_with_a_node_it_takes_over_what_is_not_completed(
     said = await _migrate(stack, "--yes")
     assert "taken over: 1 payments" in said
     assert "left for later" not in said
+    assert "not taken over" not in said
     row = await older.hand.fetchrow("select * from payment_queue where id = $1", waiting)
     assert row is not None
     assert (row["status"], row["payer"]) == ("pending", payers[0].address)
     assert row["chain_id"] == older.domain.chain_id
     assert (await _migrate(stack)).strip() == "The database is up to date."
+
+
+async def test_what_it_refused_is_told_apart_from_what_it_took(
+    stack: Stack, older: OlderServer
+) -> None:
+    """Each reason with its number and a query for its rows; what it logs is not among its words."""
+    payers = await stack.payers(2)
+    await older.insert(older.authorization(payers[0]))
+    bad = await older.insert({**older.authorization(payers[1]), "nonce": "0x12"})
+    done = await older.insert({"garbage": "yes", "from": payers[0].address, "value": "1"})
+    await older.completed(done, "0x" + "99" * 32)
+    lines = (await _migrate(stack)).splitlines()
+    told = [line for line in lines if not line.startswith("applied ")]
+    assert told[0] == "taken over: 1 payments that are not completed"
+    assert told[1].startswith("not taken over: 1 payments (unreadable); 1 of them waited")
+    listed = await older.hand.fetch(told[1].partition("They are listed by: ")[2])
+    assert [row["id"] for row in listed] == [bad]
+    assert told[2].startswith("left for later: 1 completed payments")
+    assert len(told) == 3
+
+
+async def test_beside_a_process_that_takes_over_it_says_so(
+    stack: Stack, older: OlderServer
+) -> None:
+    """What it could not do since another is at it is not put on the chain."""
+    [payer] = await stack.payers(1)
+    await older.insert(older.authorization(payer))
+    async with older.hand.transaction():
+        await older.hand.execute("select pg_advisory_xact_lock(40213)")
+        said = await _migrate(stack)
+    assert "wait for their chain (another process is taking them over)" in said
