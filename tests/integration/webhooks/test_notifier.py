@@ -1,5 +1,6 @@
 """Completed payments are told as Standard Webhooks: at least once, signed, under one stable id."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -154,6 +155,36 @@ async def test_an_endpoint_that_hangs_is_not_waited_for(
         shop.receiver.hold.set()
         await shop.due_now(id_)
         await shop.message(id_, status="delivered", tries=2)
+
+
+async def test_what_arrives_while_it_stops_is_written_down(stack: Stack) -> None:
+    """Beside an endpoint that hangs: the answers of the last moments are kept, the session is
+    closed, and the stop takes no longer than it may."""
+    async with _open(stack) as shop:
+        [notifier] = shop.engine._notifiers
+        shop.receiver.hold.clear()
+        [slow] = await shop.sell()
+        shop.receiver.hangs = lambda message: message.body["data"]["id"] == str(slow)
+        await shop.due_now(slow)
+        [quick] = await shop.sell()
+
+        async def both_are_out() -> bool:
+            return len(notifier._under_way) == 3
+
+        await eventually(both_are_out)
+        stopping = asyncio.create_task(shop.engine.stop())
+
+        async def leaving() -> bool:
+            return notifier._stopping
+
+        await eventually(leaving)
+        session = notifier._session
+        shop.receiver.hold.set()
+        await asyncio.wait_for(stopping, 20)
+        assert session is not None
+        assert session.closed
+        assert notifier._under_way == set()
+        await shop.message(quick, status="delivered", tries=1)
 
 
 async def test_what_is_given_up_is_listed_and_can_be_replayed(shop: Shop) -> None:
