@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -136,9 +136,10 @@ class Onsettle:
     def on_completed(self, handler: H) -> H:
         """Register a handler: called at least once for every payment that completes from now on.
 
-        It may be a coroutine function. What it raises is logged, and it is called again later, for
-        about three days. Several processes with handlers share the payments. A payment comes again
-        when a process dies in the middle: use `payment.id` to notice.
+        It may be a coroutine function. Several handlers are called at once, and what one raises
+        keeps no other from its turn. What is raised is logged, and all of them are called again
+        later, for about three days. Several processes with handlers share the payments. A payment
+        comes again when a process dies in the middle: use `payment.id` to notice.
         """
         self._handlers.append(handler)
         if self._engine is not None and self._courier is None:
@@ -151,10 +152,12 @@ class Onsettle:
 
     async def _call(self, message: Record) -> None:
         payment = await self.payment(message["payment_id"])
-        for handler in self._handlers:
-            outcome = handler(payment)
-            if inspect.isawaitable(outcome):
-                await outcome
+        outcomes = await asyncio.gather(
+            *(_run(handler, payment) for handler in self._handlers), return_exceptions=True
+        )
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if errors:
+            raise _together(errors)
 
     async def submit(
         self,
@@ -248,3 +251,21 @@ class Onsettle:
             completed_at=row["completed_at"],
             _onsettle=self,
         )
+
+
+async def _run(handler: Handler, payment: Payment) -> None:
+    outcome = handler(payment)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+def _together(raised: Sequence[BaseException]) -> Exception:
+    """What several handlers raised, as one."""
+    errors = [
+        error if isinstance(error, Exception) else RuntimeError(f"ended by {type(error).__name__}")
+        for error in raised
+    ]
+    if len(errors) == 1:
+        return errors[0]
+    words = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
+    return ExceptionGroup(words, errors)

@@ -71,10 +71,12 @@ class Notifier(Courier):
         return 0 if time.monotonic() < self._rest_until else super().room()
 
     async def leave(self) -> None:
-        await super().leave()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        try:
+            await super().leave()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+                self._session = None
 
     async def deliver(self, message: Record) -> Failed | None:
         if self._session is None:

@@ -159,6 +159,36 @@ async def test_an_endpoint_that_hangs_is_not_waited_for(
         await shop.message(id_, status="delivered", tries=2)
 
 
+async def test_what_arrives_while_it_stops_is_written_down(stack: Stack) -> None:
+    """Beside an endpoint that hangs: the answers of the last moments are kept, the session is
+    closed, and the stop takes no longer than it may."""
+    async with _open(stack) as shop:
+        [notifier] = shop.engine._notifiers
+        shop.receiver.hold.clear()
+        [slow] = await shop.sell()
+        shop.receiver.hangs = lambda message: message.body["data"]["id"] == str(slow)
+        await shop.due_now(slow)
+        [quick] = await shop.sell()
+
+        async def both_are_out() -> bool:
+            return len(notifier._under_way) == 3
+
+        await eventually(both_are_out)
+        stopping = asyncio.create_task(shop.engine.stop())
+
+        async def leaving() -> bool:
+            return notifier._stopping
+
+        await eventually(leaving)
+        session = notifier._session
+        shop.receiver.hold.set()
+        await asyncio.wait_for(stopping, 20)
+        assert session is not None
+        assert session.closed
+        assert notifier._under_way == set()
+        await shop.message(quick, status="delivered", tries=1)
+
+
 async def test_what_is_given_up_is_listed_and_can_be_replayed(shop: Shop) -> None:
     """After the whole schedule the message is dead, and a replay delivers it under its id."""
     shop.receiver.answer = lambda _: web.Response(status=500)
