@@ -1,7 +1,7 @@
 """What became of one authorization, read from one endpoint at one named block."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -36,6 +36,24 @@ class Glance:
 
     findings: list[Finding]
     lost: list[Record]
+
+
+async def canonical(endpoint: Endpoint, places: Set[tuple[int, str]]) -> Set[tuple[int, str]]:
+    """Of these blocks, as (number, hash), those that stand on the node's chain.
+
+    A receipt may be of a block that a reorg has dropped. Raises RpcError and RpcUnavailable.
+    """
+    order = sorted(places)
+    answers = await endpoint.batch(
+        [Call("eth_getBlockByNumber", (hex(at), False)) for at, _ in order]
+    )
+    standing: set[tuple[int, str]] = set()
+    for place, answer in zip(order, answers, strict=True):
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, dict) and answer.get("hash") == place[1]:
+            standing.add(place)
+    return standing
 
 
 async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list[Finding]:
@@ -119,11 +137,12 @@ async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEv
     try:
         receipt = await endpoint.call("eth_getTransactionReceipt", row["tx_hash"])
         logs = decode_logs(receipt["logs"]) if isinstance(receipt, dict) else []
+        stands = await canonical(endpoint, {(e.block_number, e.block_hash) for e in logs})
     except (RpcError, RpcUnavailable, ValueError, KeyError):
         return []
     asset = row["payment_token_address"]
     logs = [e for e in logs if e.address == asset and e.block_number <= block.number]
-    return _own(logs, row)
+    return _own([e for e in logs if (e.block_number, e.block_hash) in stands], row)
 
 
 def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -16,7 +17,7 @@ from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.alarms import raise_alarm_in
 from onsettle.engine.fulfilment import write_landed
-from onsettle.engine.lookup import Block, at_block, look, seek
+from onsettle.engine.lookup import Block, at_block, canonical, look, seek
 from onsettle.engine.network import Network, number
 from onsettle.engine.search import Search
 from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, changed, sql
@@ -37,6 +38,15 @@ _WORDS = {
     Reason.TOO_MANY_ROUNDS: "it was sent three times and did not land",
     Reason.REVERSED: "a reorg removed the transfer and its transaction can not land again",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Receipt:
+    """Of one attempt; `place` is its block's number and hash."""
+
+    hash: str
+    place: tuple[int, str]
+    succeeded: bool
 
 
 class Resolver:
@@ -90,28 +100,21 @@ class Resolver:
         Only the fate of the transaction is written here; what it carried is looked up next, by
         the authorization's own state.
         """
-        attempts = await self._db.fetch("attempts_of", [t["id"] for t in used])
-        receipts = await endpoint.batch(
-            [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
-        )
-        mined: dict[int, tuple[str, int, str, bool]] = {}
-        for attempt, receipt in zip(attempts, receipts, strict=True):
-            if isinstance(receipt, Exception):
-                return
-            if isinstance(receipt, dict) and isinstance(receipt.get("blockHash"), str):
-                mined[attempt["transaction_id"]] = (
-                    attempt["hash"],
-                    number(receipt.get("blockNumber")),
-                    receipt["blockHash"],
-                    number(receipt.get("status")) == 1,
-                )
+        receipts = await self._receipts(endpoint, used)
+        if receipts is None:
+            return
+        stands = await canonical(endpoint, {r.place for all_ in receipts.values() for r in all_})
         counts = await self._counts(endpoint, {t["wallet"] for t in used}, depth)
         states: list[tuple[int, str, str | None, int | None, str | None]] = []
         for tx in used:
-            seen = mined.get(tx["id"])
-            if seen is not None and seen[1] <= depth.number:
-                state = "mined" if seen[3] else "reverted"
-                states.append((tx["id"], state, seen[0], seen[1], seen[2]))
+            told = receipts[tx["id"]]
+            seen = next((r for r in told if r.place in stands), None)
+            if told and seen is None:
+                # Only of a dropped block: this node says nothing about it yet.
+                continue
+            if seen is not None and seen.place[0] <= depth.number:
+                state = "mined" if seen.succeeded else "reverted"
+                states.append((tx["id"], state, seen.hash, *seen.place))
             elif seen is None and tx["nonce"] < counts.get(tx["wallet"], 0):
                 # The block in which the nonce was seen used: a reorg below it makes it ours again.
                 states.append((tx["id"], "replaced", None, depth.number, depth.hash))
@@ -121,6 +124,28 @@ class Resolver:
         for id_, state, hash_, *_ in states:
             if state != "mined":
                 log.warning("transaction_lost", transaction=id_, state=state, tx=hash_)
+
+    async def _receipts(
+        self, endpoint: Endpoint, rows: Sequence[Record]
+    ) -> dict[int, list[_Receipt]] | None:
+        """What the node says of each row's attempts; None where it did not answer for all."""
+        attempts = await self._db.fetch("attempts_of", [row["id"] for row in rows])
+        answers = await endpoint.batch(
+            [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
+        )
+        found: dict[int, list[_Receipt]] = {row["id"]: [] for row in rows}
+        for attempt, answer in zip(attempts, answers, strict=True):
+            if isinstance(answer, Exception):
+                return None
+            if isinstance(answer, dict) and isinstance(answer.get("blockHash"), str):
+                found[attempt["transaction_id"]].append(
+                    _Receipt(
+                        hash=attempt["hash"],
+                        place=(number(answer.get("blockNumber")), answer["blockHash"]),
+                        succeeded=number(answer.get("status")) == 1,
+                    )
+                )
+        return found
 
     async def _counts(self, endpoint: Endpoint, wallets: set[str], depth: Block) -> dict[str, int]:
         order = sorted(wallets)

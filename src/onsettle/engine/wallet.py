@@ -271,7 +271,7 @@ class WalletLoop(Loop):
             settings.fee_bump_after_ms / 1000,
             _RESEND_AT_ONCE,
         )
-        await self.out.broadcast([(bytes(row["raw"]), row["hash"]) for row in due])
+        await self.out.broadcast([(bytes(r["raw"]), r["hash"]) for r in due], again=True)
         lowest = await self._db.fetchrow("transaction_lowest", *self._key, view.latest)
         if lowest is None:
             return
@@ -293,7 +293,7 @@ class WalletLoop(Loop):
         if not dead and not cheap and old_s < settings.fee_bump_after_ms / 1000:
             # Blocks pass and it is not in them: a node may have dropped it.
             if time.time() - row["tried_at"].timestamp() > 2 * _MOVE_S:
-                await self.out.broadcast([(bytes(row["raw"]), row["hash"])])
+                await self.out.broadcast([(bytes(row["raw"]), row["hash"])], again=True)
             return
         fees = bump(
             last=Fees(max_fee=int(row["max_fee"]), priority=int(row["priority_fee"])),
