@@ -1,6 +1,7 @@
 """A network that the engine works on: its node, its tokens, its keys."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 
@@ -10,6 +11,10 @@ from onsettle.chain.signer import Signer
 from onsettle.chain.token import TokenError, check_mint_token, read_domain
 from onsettle.domain.network import NetworkConfig, TokenDomain
 from onsettle.store.database import Database
+
+# Python's own readers also take spaces and underscores, and say ValueError to the rest.
+_QUANTITY = re.compile(r"0x[0-9a-fA-F]+")
+_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
 class NetworkRefused(Exception):
@@ -120,7 +125,7 @@ class Network:
 
 def number(answer: object) -> int:
     """A JSON-RPC quantity; raises RpcError where the node answered something else."""
-    if isinstance(answer, str) and answer.startswith("0x"):
+    if isinstance(answer, str) and _QUANTITY.fullmatch(answer):
         return int(answer, 16)
     if isinstance(answer, Exception):
         raise answer
@@ -129,7 +134,7 @@ def number(answer: object) -> int:
 
 def unhex(answer: object) -> bytes:
     """JSON-RPC data; raises RpcError where the node answered something else."""
-    if isinstance(answer, str) and answer.startswith("0x"):
+    if isinstance(answer, str) and _DATA.fullmatch(answer):
         return bytes.fromhex(answer[2:])
     if isinstance(answer, Exception):
         raise answer
