@@ -13,7 +13,8 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.authorization import Authorization
 from onsettle.domain.outcome import Fate
 from onsettle.engine.candidate import Candidate
-from onsettle.engine.lookup import Block, find
+from onsettle.engine.lookup import find
+from onsettle.engine.named import Block
 from onsettle.engine.network import Network, number, unhex
 from onsettle.engine.simulation import Trial, simulate
 from onsettle.engine.triage import Triage

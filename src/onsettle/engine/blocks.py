@@ -13,8 +13,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import ChainEvent
-from onsettle.engine.lookup import Block
-from onsettle.engine.named import refuses_hashes
+from onsettle.engine.named import Block, refuses_hashes
 from onsettle.engine.network import number
 
 log = structlog.get_logger()

@@ -26,9 +26,8 @@ from onsettle.engine.blocks import (
 )
 from onsettle.engine.fulfilment import fulfil, write_landed
 from onsettle.engine.lease import Lease
-from onsettle.engine.lookup import Block
 from onsettle.engine.loop import Loop
-from onsettle.engine.named import read_at
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
 from onsettle.engine.reorg import newest_standing
 from onsettle.engine.resolver import Resolver

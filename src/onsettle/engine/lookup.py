@@ -11,23 +11,10 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent
 from onsettle.domain.outcome import Fate, Finding, judge, uses
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import number
 from onsettle.engine.search import REQUESTS, Search
 from onsettle.store.database import Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A canonical block, named by hash."""
-
-    number: int
-    hash: str
-    time: int
-
-
-def at_block(block: Block) -> dict[str, object]:
-    """EIP-1898: a read at exactly this block, refused when it is not canonical."""
-    return {"blockHash": block.hash, "requireCanonical": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +65,13 @@ async def look(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> Glan
                     "data": "0x"
                     + abi.authorization_state(row["payer"], row["authorization_nonce"]).hex(),
                 },
-                at_block(block),
             ),
         )
         for row in rows
     ]
     try:
-        states = await endpoint.batch(calls)
-    except RpcUnavailable:
+        states = await read_at(endpoint, block, calls)
+    except (RpcError, RpcUnavailable):
         return Glance(findings=[Finding(fate=Fate.UNKNOWN) for _ in rows], lost=[])
     gate = asyncio.Semaphore(8)
     lost: list[Record] = []
@@ -162,10 +148,18 @@ def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
 
 async def _whole(endpoint: Endpoint, event: ChainEvent) -> list[ChainEvent]:
     """All the token's logs of the event's block that belong to its transaction."""
+    number_ = hex(event.block_number)
+    where = (
+        {"blockHash": event.block_hash}
+        if endpoint.reads_by_hash
+        else {"fromBlock": number_, "toBlock": number_}
+    )
     try:
-        logs = await endpoint.call(
-            "eth_getLogs", {"address": event.address, "blockHash": event.block_hash}
-        )
+        logs = await endpoint.call("eth_getLogs", {"address": event.address, **where})
     except (RpcError, RpcUnavailable):
         return []
-    return [e for e in decode_logs(logs) if e.tx_hash == event.tx_hash]
+    return [
+        e
+        for e in decode_logs(logs)
+        if (e.tx_hash, e.block_hash) == (event.tx_hash, event.block_hash)
+    ]

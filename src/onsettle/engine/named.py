@@ -2,15 +2,29 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError
-from onsettle.engine.lookup import Block, at_block
 
 # How nodes say that they do not read at a hash at all (EIP-1898, EIP-234). That they do not know
 # this one is said otherwise.
 _REFUSED = re.compile(r"invalid (argument|param|type|input)|unmarshal|not supported|unsupported")
 _INVALID_PARAMS = -32602
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A canonical block, named by hash."""
+
+    number: int
+    hash: str
+    time: int
+
+
+def at_block(block: Block) -> dict[str, object]:
+    """EIP-1898: a read at exactly this block, refused when it is not canonical."""
+    return {"blockHash": block.hash, "requireCanonical": True}
 
 
 async def read_at(endpoint: Endpoint, block: Block, calls: Sequence[Call]) -> list[object]:

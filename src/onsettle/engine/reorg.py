@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcUnavailable
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block
 from onsettle.store.database import Record
 
 _AT_ONCE = 20

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.alarms import raise_alarm_in
 from onsettle.engine.fulfilment import write_landed
-from onsettle.engine.lookup import Block, at_block, canonical, look, seek
+from onsettle.engine.lookup import canonical, look, seek
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
 from onsettle.engine.search import Search
 from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, changed, sql
@@ -25,6 +27,8 @@ from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, c
 log = structlog.get_logger()
 
 _AT_ONCE = 200
+# So long a transaction must be unknown before another one is said to have taken its nonce.
+_SURE_S = 2.0
 
 _ALARMS = (Reason.USED_ELSEWHERE, Reason.REVERSED)
 
@@ -49,6 +53,16 @@ class _Receipt:
     succeeded: bool
 
 
+def _receipt(hash_: str, answer: object) -> _Receipt | None:
+    if not isinstance(answer, dict) or not isinstance(answer.get("blockHash"), str):
+        return None
+    return _Receipt(
+        hash=hash_,
+        place=(number(answer.get("blockNumber")), answer["blockHash"]),
+        succeeded=number(answer.get("status")) == 1,
+    )
+
+
 class Resolver:
     """Negative verdicts. Each is read at a named block, at depth, from one endpoint."""
 
@@ -58,6 +72,8 @@ class Resolver:
         self._chain = network.chain_id
         self._search = Search()
         self._searching: asyncio.Task[None] | None = None
+        #: Transactions that a node did not know, though their nonce is used, and since when.
+        self._missed: dict[int, float] = {}
 
     async def stop(self) -> None:
         """Give up the search that is under way."""
@@ -70,18 +86,27 @@ class Resolver:
         depth = await self._at_depth(head, settings)
         if depth is None:
             return
-        used = await self._db.fetch("transactions_used", self._chain, _AT_ONCE)
-        if used:
+        failed: RpcError | RpcUnavailable | None = None
+        for step in (self._nonces, self._asked_for, self._deadlines, self._mints):
+            try:
+                await step(endpoint, depth)
+            except (RpcError, RpcUnavailable) as error:
+                # What a node can't say of one thing holds up no other.
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    async def _nonces(self, endpoint: Endpoint, depth: Block) -> None:
+        if used := await self._db.fetch("transactions_used", self._chain, _AT_ONCE):
             await self._used(endpoint, used, depth)
-        lookups = await self._db.fetch("lookups_due", self._chain, _AT_ONCE)
-        if lookups:
-            await self._look_up(endpoint, lookups, depth)
-        expired = await self._db.fetch("expired_open", self._chain, depth.time, _AT_ONCE)
-        if expired:
-            await self._look_up(endpoint, expired, depth)
-        adrift = await self._db.fetch("mints_adrift", self._chain, _AT_ONCE)
-        if adrift:
-            await self._mints(endpoint, adrift, depth)
+
+    async def _asked_for(self, endpoint: Endpoint, depth: Block) -> None:
+        if rows := await self._db.fetch("lookups_due", self._chain, _AT_ONCE):
+            await self._look_up(endpoint, rows, depth)
+
+    async def _deadlines(self, endpoint: Endpoint, depth: Block) -> None:
+        if rows := await self._db.fetch("expired_open", self._chain, depth.time, _AT_ONCE):
+            await self._look_up(endpoint, rows, depth)
 
     async def _at_depth(self, head: Block, settings: RuntimeSettings) -> Block | None:
         if settings.payment_confirmations <= 1:
@@ -101,13 +126,13 @@ class Resolver:
         the authorization's own state.
         """
         receipts = await self._receipts(endpoint, used)
-        if receipts is None:
-            return
         stands = await canonical(endpoint, {r.place for all_ in receipts.values() for r in all_})
         counts = await self._counts(endpoint, {t["wallet"] for t in used}, depth)
+        gone = await self._gone(endpoint, [i for i, told in receipts.items() if not told])
         states: list[tuple[int, str, str | None, int | None, str | None]] = []
         for tx in used:
-            told = receipts[tx["id"]]
+            if (told := receipts.get(tx["id"])) is None:
+                continue
             seen = next((r for r in told if r.place in stands), None)
             if told and seen is None:
                 # Only of a dropped block: this node says nothing about it yet.
@@ -115,43 +140,57 @@ class Resolver:
             if seen is not None and seen.place[0] <= depth.number:
                 state = "mined" if seen.succeeded else "reverted"
                 states.append((tx["id"], state, seen.hash, *seen.place))
-            elif seen is None and tx["nonce"] < counts.get(tx["wallet"], 0):
+            elif tx["id"] in gone and tx["nonce"] < counts.get(tx["wallet"], 0):
                 # The block in which the nonce was seen used: a reorg below it makes it ours again.
                 states.append((tx["id"], "replaced", None, depth.number, depth.hash))
-        if states:
-            columns = [list(column) for column in zip(*states, strict=True)]
-            await self._db.execute("transactions_resolved", *columns)
+        if not states:
+            return
+        columns = [list(column) for column in zip(*states, strict=True)]
+        async with self._db.transaction() as connection:
+            if not await self._stands(connection, depth):
+                return
+            await connection.execute(sql("transactions_resolved"), *columns)
         for id_, state, hash_, *_ in states:
             if state != "mined":
                 log.warning("transaction_lost", transaction=id_, state=state, tx=hash_)
 
     async def _receipts(
         self, endpoint: Endpoint, rows: Sequence[Record]
-    ) -> dict[int, list[_Receipt]] | None:
-        """What the node says of each row's attempts; None where it did not answer for all."""
+    ) -> dict[int, list[_Receipt]]:
+        """What the node says of each row's attempts; without those that it did not answer for."""
         attempts = await self._db.fetch("attempts_of", [row["id"] for row in rows])
         answers = await endpoint.batch(
             [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
         )
         found: dict[int, list[_Receipt]] = {row["id"]: [] for row in rows}
         for attempt, answer in zip(attempts, answers, strict=True):
+            id_ = attempt["transaction_id"]
             if isinstance(answer, Exception):
-                return None
-            if isinstance(answer, dict) and isinstance(answer.get("blockHash"), str):
-                found[attempt["transaction_id"]].append(
-                    _Receipt(
-                        hash=attempt["hash"],
-                        place=(number(answer.get("blockNumber")), answer["blockHash"]),
-                        succeeded=number(answer.get("status")) == 1,
-                    )
-                )
+                found.pop(id_, None)
+            elif (receipt := _receipt(attempt["hash"], answer)) and id_ in found:
+                found[id_].append(receipt)
         return found
+
+    async def _gone(self, endpoint: Endpoint, ids: Sequence[int]) -> set[int]:
+        """Of transactions without a receipt those that the node does not know at all, twice and a
+        while apart: a node may be late with receipts, or lose sight of a transaction."""
+        now = time.monotonic()
+        attempts = await self._db.fetch("attempts_of", list(ids)) if ids else []
+        answers = await endpoint.batch(
+            [Call("eth_getTransactionByHash", (a["hash"],)) for a in attempts]
+        )
+        known = {
+            a["transaction_id"]
+            for a, answer in zip(attempts, answers, strict=True)
+            if answer is not None
+        }
+        self._missed = {i: self._missed.get(i, now) for i in ids if i not in known}
+        return {i for i, since in self._missed.items() if now - since >= _SURE_S}
 
     async def _counts(self, endpoint: Endpoint, wallets: set[str], depth: Block) -> dict[str, int]:
         order = sorted(wallets)
-        answers = await endpoint.batch(
-            [Call("eth_getTransactionCount", (w, at_block(depth))) for w in order]
-        )
+        calls = [Call("eth_getTransactionCount", (w,)) for w in order]
+        answers = await read_at(endpoint, depth, calls)
         return {w: number(a) for w, a in zip(order, answers, strict=True)}
 
     async def _look_up(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
@@ -258,8 +297,11 @@ class Resolver:
         if failed := sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves):
             log.debug("confirmed", payments=0, failed=failed)
 
-    async def _mints(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
+    async def _mints(self, endpoint: Endpoint, depth: Block) -> None:
         """Units of a transaction that is over: minted at depth, or back to the queue."""
+        rows = await self._db.fetch("mints_adrift", self._chain, _AT_ONCE)
+        if not rows:
+            return
         calls = [
             Call(
                 "eth_call",
@@ -268,12 +310,11 @@ class Resolver:
                         "to": r["token_address"],
                         "data": "0x" + abi.has_minted(r["tx_hash_bytes32"]).hex(),
                     },
-                    at_block(depth),
                 ),
             )
             for r in rows
         ]
-        answers = await endpoint.batch(calls)
+        answers = await read_at(endpoint, depth, calls)
         done: list[object] = []
         back: list[object] = []
         for row, answer in zip(rows, answers, strict=True):
@@ -281,10 +322,14 @@ class Resolver:
                 (done if number(answer) == 1 else back).append(row["id"])
             except (RpcError, RpcUnavailable):
                 continue
-        if done:
-            await self._db.execute("mints_done", done)
-        if back:
-            await self._db.execute("mints_back", back, "the mint transaction did not mint it")
+        async with self._db.transaction() as connection:
+            if not await self._stands(connection, depth):
+                return
+            if done:
+                await connection.execute(sql("mints_done"), done)
+            if back:
+                words = "the mint transaction did not mint it"
+                await connection.execute(sql("mints_back"), back, words)
 
 
 def _carrier(row: Record, depth: Block) -> Carrier:

@@ -16,7 +16,7 @@ from onsettle.engine.audit.nonces import check_nonces, nonce_counts
 from onsettle.engine.audit.payments import check_journals, check_outbox, check_payments
 from onsettle.engine.audit.report import Report
 from onsettle.engine.audit.transactions import check_transactions
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block
 from onsettle.engine.network import Network
 from onsettle.store.database import Database
 

@@ -8,7 +8,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import ChainEvent, Minted
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block
 from onsettle.engine.network import number
 
 _CHUNK = 1000
