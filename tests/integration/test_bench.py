@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
+import psutil
 import pytest
 
 from onsettle.local.bench.chart import draw
+from onsettle.local.bench.ground import Ground
 from onsettle.local.bench.latency import RATES
+from onsettle.local.place import let_pass
 
 # On a machine that is busy the two runs take longer than one test may.
 pytestmark = pytest.mark.timeout(300)
@@ -23,8 +27,9 @@ _SERVICE = "idle,load"
 class Bench:
     """One small run of `onsettle bench`, started at once and waited for when it is looked at."""
 
-    def __init__(self, folder: Path, parts: str, payments: int) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ONSETTLE_")}
+    def __init__(self, folder: Path, parts: str, payments: int, **variables: str) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ONSETTLE_")}
+        environment = kept | variables
         environment.pop("DATABASE_URL", None)
         folder.mkdir()
         self.saved = folder / "saved"
@@ -47,10 +52,17 @@ class Bench:
         found: dict[str, Any] = json.loads(printed)
         return found
 
-    def end(self) -> None:
+    def wait_for(self, word: str) -> None:
+        """Until its progress says this word, or it has ended."""
+        assert self._process.stderr is not None
+        assert any(word in line for line in self._process.stderr)
+
+    def end(self) -> int:
+        """Its exit code, after SIGTERM if it still ran."""
         if self._process.poll() is None:
             self._process.terminate()
-            self._process.communicate(timeout=30)
+            self._process.communicate(timeout=60)
+        return self._process.returncode
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +215,27 @@ def test_a_saved_run_is_the_printed_one_with_its_chart(
     assert json.loads((saved / "latest.json").read_text("utf-8")) == engine
     assert (saved / "chart.svg").read_text("utf-8") == draw(engine)
     assert engine["environment"]["quick"] is True
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing_behind(data_folder: Path) -> None:
+    """SIGTERM while a node starts: it, the database and their files go with the run."""
+    temporary = data_folder / "tmp"
+    temporary.mkdir()
+    let_pass(temporary)
+    bench = Bench(data_folder / "run", "idle", 1000, TMPDIR=str(temporary))
+    bench.wait_for("idle engine")
+    assert bench.end() == 1
+    assert [it.name for it in temporary.iterdir()] == []
+    left = [it.info["cmdline"] for it in psutil.process_iter(["cmdline"])]
+    assert [it for it in left if any(str(temporary) in part for part in it or ())] == []
+
+
+async def test_ground_that_can_not_be_prepared_is_left_without_a_server(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong between the server's start and the first part, it does not stay."""
+    ground = Ground(data_folder)
+    monkeypatch.setattr(ground, "_execute", AsyncMock(side_effect=OSError("gone")))
+    with pytest.raises(OSError, match="gone"):
+        await ground.__aenter__()
+    assert ground.postgres.pid is None

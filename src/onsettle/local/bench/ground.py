@@ -53,11 +53,15 @@ class Ground:
 
     async def __aenter__(self) -> "Ground":
         let_pass(self.folder)
-        self._database_url = await self.postgres.start()
-        # Rows hold the time at which their transaction began; what counts is when it committed.
-        await self._execute("alter system set track_commit_timestamp = on")
-        await self.postgres.stop()
-        await self.postgres.start()
+        try:
+            self._database_url = await self.postgres.start()
+            # Rows hold the time at which their transaction began; what counts is the commit.
+            await self._execute("alter system set track_commit_timestamp = on")
+            await self.postgres.stop()
+            await self.postgres.start()
+        except BaseException:
+            await self.postgres.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -125,9 +129,10 @@ class Ground:
         chain = LocalChain(
             self.folder / name, block_time=block_time, gas_limit=GAS_LIMIT, save_every_s=None
         )
-        await chain.start()
         rpc = Pool([chain.rpc_url], probe_interval_s=0)
+        # Known before it runs: a start that is given up half way is ended too.
         self._node = chain, rpc
+        await chain.start()
         await rpc.start()
 
     async def _end_node(self) -> None:

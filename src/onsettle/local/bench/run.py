@@ -60,7 +60,7 @@ class Run:
             "part_seconds": {},
         }
 
-    async def all(self) -> None:
+    async def all(self) -> dict[str, Any]:
         """Fill `result`, which is one JSON object."""
         self._say(f"load average before: {self.result['environment']['load_average_before']}")
         with tempfile.TemporaryDirectory(prefix="onsettle-bench-") as folder:
@@ -72,6 +72,7 @@ class Run:
                         await self._part(ground, name)
         self.result["ratios"] = ratios(self.result)
         self.result["targets"] = list(judged(self.result))
+        return self.result
 
     async def _part(self, ground: Ground, name: str) -> None:
         started = time.monotonic()
