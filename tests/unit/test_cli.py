@@ -62,6 +62,38 @@ def test_the_name_of_a_file_is_never_repeated() -> None:
     assert "File name too long" in said
 
 
+@pytest.mark.parametrize(
+    ("dsn", "shown", "password"),
+    [
+        ("postgresql://me:p%40ss%3Aw@h:5433/db", "postgresql://me@h:5433/db", "p@ss:w"),
+        ("postgres://me:hush@a:1,b:2/db?target_session_attrs=primary",
+         "postgres://me@a:1,b:2/db?target_session_attrs=primary", "hush"),
+        ("postgresql:///db?host=/run/pg&user=me&password=hu%20sh",
+         "postgresql:///db?host=/run/pg&user=me", "hu sh"),
+        ("postgresql://me@h/db", "postgresql://me@h/db", None),
+    ],
+)  # fmt: skip
+def test_psql_gets_the_password_by_its_environment(
+    dsn: str, shown: str, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its arguments, which every user of the machine can read; and what is set for another
+    program does not lead it elsewhere."""
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > said\nenv >> said\nexit 7\n')
+    psql.chmod(0o755)
+    monkeypatch.setattr("onsettle.local.binaries.find_postgres_bin", lambda: tmp_path)
+    result = run(
+        "psql", "-c", "select 1", DATABASE_URL=dsn, PGHOST="elsewhere", PGOPTIONS="-c x=1",
+        PGPASSFILE="/a/file",
+    )  # fmt: skip
+    assert result.exit_code == 7
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[:3] == [shown, "-c", "select 1"]
+    told = {line for line in said if line.startswith("PG")}
+    secret = set() if password is None else {f"PGPASSWORD={password}"}
+    assert told == {"PGAPPNAME=onsettle psql", "PGPASSFILE=/a/file"} | secret
+
+
 @pytest.mark.parametrize("name", ["serve", "worker", "verify"])
 def test_keys_separated_by_spaces_are_never_shown(name: str) -> None:
     """The start ends in words that name the variable."""
