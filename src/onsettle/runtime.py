@@ -24,7 +24,7 @@ from onsettle.engine.settings import SettingsReader
 from onsettle.engine.worker import Worker
 from onsettle.store.database import UNAVAILABLE, Database
 from onsettle.store.migrate import MigrationError, migrate
-from onsettle.store.older import NotUpgradable
+from onsettle.store.older_own import NotUpgradable
 from onsettle.store.patience import Busy
 
 log = structlog.get_logger()

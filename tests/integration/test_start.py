@@ -19,7 +19,7 @@ from onsettle.engine.network import Network
 from onsettle.engine.notifier import Notifier
 from onsettle.runtime import Engine
 from onsettle.store.migrate import migrate
-from onsettle.store.older import NotUpgradable
+from onsettle.store.older_own import NotUpgradable
 from onsettle.store.patience import Busy
 from tests.harness.books import accepted
 from tests.harness.http import serving

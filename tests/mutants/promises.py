@@ -90,7 +90,7 @@ PROMISES = (
     Mutant(
         name="a payment goes back while its transaction may land",
         promise=4,
-        file="store/migrations/0002_transitions.sql",
+        file="store/migrations/0014_hints.sql",
         find="where t.id = o.transaction_id and t.state = 'live')))",
         put="where t.id = o.transaction_id and t.state = 'none')))",
         test="tests/integration/store/test_transitions.py"

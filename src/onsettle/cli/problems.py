@@ -11,6 +11,7 @@ from onsettle.store.database import UNAVAILABLE
 from onsettle.store.migrate import MigrationError
 
 _NO_TABLES = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+_BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError)
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 #: Whose texts repeat what they were given.
 _QUOTING = (ValueError, LookupError, TypeError)
@@ -28,9 +29,18 @@ def explain(error: Exception) -> str:
         return f"The database refuses the connection: {error}. Check DATABASE_URL."
     if isinstance(error, RpcUnavailable | RpcError):
         return f"The chain can't be read: {error}. Check ONSETTLE_RPC_URLS."
-    if isinstance(error, (asyncpg.PostgresError, *UNAVAILABLE)):
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return (
+            f"The database does not let this role do it: {error}. Use a DATABASE_URL of the role"
+            " that owns the tables."
+        )
+    if isinstance(error, _BUSY):
+        return f"Another session holds what this needs: {error}. Try it again."
+    if isinstance(error, UNAVAILABLE):
         reason = _without_name(error) or type(error).__name__
         return f"The database can't be reached: {reason}. Check that it runs and DATABASE_URL."
+    if isinstance(error, asyncpg.PostgresError):
+        return f"The database answered with an error: {error}."
     if type(error).__module__.startswith("onsettle.") and str(error):
         return str(error)  # ours are written to be read
     if isinstance(error, _QUOTING):
