@@ -165,10 +165,12 @@ async def _apply(connection: Connection, migration: Migration) -> None:
         return
     for statement in _statements(migration.text):
         named = re.search(r"index concurrently if not exists (\w+)", statement)
-        if named is None:
-            await patiently(connection, statement)
-        else:
+        if named is not None:
             await build_index(connection, named[1], statement)
+        elif "index concurrently" in statement:
+            await connection.execute(statement)
+        else:
+            await patiently(connection, statement)
     await connection.execute(record, *values)
 
 
