@@ -138,7 +138,7 @@ async def test_tokens_that_can_not_be_read_yet_are_503_until_they_are(stack: Sta
             assert (await http.post("/v1/payments", json=body)).status_code == 202
         proxy.script("internal_error", "eth_call")
         async with stack.engine(rpc_urls=proxy.url) as engine, serving(create_app(engine)) as http:
-            status, refused, _ = await _refusal(http, body)
+            status, refused, _ = await _refusal(http, stack.body(engine, payer))
             assert (status, refused) == (503, "mint_token_unavailable")
             assert [row["kind"] for row in await alarms(engine)] == ["mint_token_unavailable"]
 

@@ -30,6 +30,7 @@ class _Node:
 
     def __init__(self, *answers: Sequence[object]) -> None:
         self._answers = list(answers)
+        self.reads_by_hash = True
 
     async def batch(self, calls: Sequence[Call]) -> list[object]:
         answers = list(self._answers.pop(0))

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,7 @@ async def _migrate(*, dry_run: bool, yes: bool) -> None:
         if dry_run:
             for name in missing:
                 click.echo(f"would apply {name}")
-        elif missing and not yes and await holds_rows(dsn):
+        elif missing and not yes and somebody_is_there() and await holds_rows(dsn):
             what = ", ".join(missing)
             agreed(f"Apply {what} to a database with rows", yes=False, dry_run=False)
         if not missing:
@@ -43,6 +44,11 @@ async def _migrate(*, dry_run: bool, yes: bool) -> None:
             for name in await migrate(dsn):
                 click.echo(f"applied {name}")
             await _take_over(config)
+
+
+def somebody_is_there() -> bool:
+    """A deployment runs it without anybody to ask, as `serve` does at its start."""
+    return sys.stdin.isatty()
 
 
 async def _take_over(config: Config) -> None:

@@ -127,9 +127,10 @@ def test_a_dry_run_changes_nothing(dsn: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_database_with_rows_is_changed_only_after_a_yes(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new database is prepared unasked, as deployments do; one with rows is left alone until
-    somebody agrees, and where nothing is missing nobody is asked."""
+    """A new database is prepared unasked; at a terminal one with rows is left alone until somebody
+    agrees; where nothing is missing, or nobody is there to ask, nobody is asked."""
     monkeypatch.setenv("DATABASE_URL", dsn)
+    monkeypatch.setattr("onsettle.cli.migrate.somebody_is_there", lambda: True)
     assert CliRunner().invoke(command).exit_code == 0
     assert CliRunner().invoke(command).output == "The database is up to date.\n"
     forget = "delete from schema_migrations where version = 3"
@@ -146,3 +147,6 @@ def test_a_database_with_rows_is_changed_only_after_a_yes(
     unasked = CliRunner().invoke(command, ["--yes"])
     assert (unasked.exit_code, unasked.stdout) == (0, "applied 0003_indexes\n")
     assert unasked.stderr == ""
+    asyncio.run(_all(dsn, forget))
+    monkeypatch.setattr("onsettle.cli.migrate.somebody_is_there", lambda: False)
+    assert CliRunner().invoke(command).stdout == "applied 0003_indexes\n"
