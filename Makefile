@@ -36,7 +36,7 @@ demo: install ## a database, a local chain, fifty payments, an audit: all of it 
 	@$(BIN)/onsettle demo
 
 test: install ## run every test, as CI does
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(PROJECT) ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, c
 log = structlog.get_logger()
 
 _AT_ONCE = 200
-# So long a transaction must be unknown before another one is said to have taken its nonce.
-_SURE_S = 2.0
 
 _ALARMS = (Reason.USED_ELSEWHERE, Reason.REVERSED)
 
@@ -72,8 +69,6 @@ class Resolver:
         self._chain = network.chain_id
         self._search = Search()
         self._searching: asyncio.Task[None] | None = None
-        #: Transactions that a node did not know, though their nonce is used, and since when.
-        self._missed: dict[int, float] = {}
 
     async def stop(self) -> None:
         """Give up the search that is under way."""
@@ -172,9 +167,8 @@ class Resolver:
         return found
 
     async def _gone(self, endpoint: Endpoint, ids: Sequence[int]) -> set[int]:
-        """Of transactions without a receipt those that the node does not know at all, twice and a
-        while apart: a node may be late with receipts, or lose sight of a transaction."""
-        now = time.monotonic()
+        """Of transactions without a receipt those that the node does not know at all: it may only
+        be late with its receipts."""
         attempts = await self._db.fetch("attempts_of", list(ids)) if ids else []
         answers = await endpoint.batch(
             [Call("eth_getTransactionByHash", (a["hash"],)) for a in attempts]
@@ -184,8 +178,7 @@ class Resolver:
             for a, answer in zip(attempts, answers, strict=True)
             if answer is not None
         }
-        self._missed = {i: self._missed.get(i, now) for i in ids if i not in known}
-        return {i for i, since in self._missed.items() if now - since >= _SURE_S}
+        return set(ids) - known
 
     async def _counts(self, endpoint: Endpoint, wallets: set[str], depth: Block) -> dict[str, int]:
         order = sorted(wallets)
