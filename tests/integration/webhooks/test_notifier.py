@@ -167,6 +167,11 @@ async def test_what_arrives_while_it_stops_is_written_down(stack: Stack) -> None
         shop.receiver.hold.clear()
         [slow] = await shop.sell()
         shop.receiver.hangs = lambda message: message.body["data"]["id"] == str(slow)
+
+        async def one_is_out() -> bool:
+            return len(notifier._under_way) == 1
+
+        await eventually(one_is_out)
         await shop.due_now(slow)
         [quick] = await shop.sell()
 
