@@ -315,14 +315,10 @@ class Resolver:
                 (done if number(answer) == 1 else back).append(row["id"])
             except (RpcError, RpcUnavailable):
                 continue
-        async with self._db.transaction() as connection:
-            if not await self._stands(connection, depth):
-                return
-            if done:
-                await connection.execute(sql("mints_done"), done)
-            if back:
-                words = "the mint transaction did not mint it"
-                await connection.execute(sql("mints_back"), back, words)
+        if done:
+            await self._db.execute("mints_done", done)
+        if back:
+            await self._db.execute("mints_back", back, "the mint transaction did not mint it")
 
 
 def _carrier(row: Record, depth: Block) -> Carrier:
