@@ -93,11 +93,9 @@ class Outgoing:
         async with self._fenced("replace") as (connection, _):
             await self._insert(connection, [signed], [row["id"]], [noop], [gas], fees)
             if not noop:
-                for query, ids in (
-                    ("payments_rehashed", row["payment_ids"]),
-                    ("mints_rehashed", row["mint_ids"]),
-                ):
-                    await connection.execute(sql(query), ids, row["id"], signed.hash)
+                shown = (row["id"], signed.hash)
+                await connection.execute(sql("payments_rehashed"), row["payment_ids"], *shown)
+                await connection.execute(sql("mints_rehashed"), row["mint_ids"], *shown)
         log.info(
             "replaced", wallet=self._signer.address, nonce=old.nonce, tx=signed.hash, noop=noop
         )
