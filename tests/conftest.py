@@ -1,3 +1,4 @@
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from onsettle.local.place import let_pass
+from onsettle.store.migrate import migrate
 from tests.harness.server import Server
 from tests.harness.stack import Stack
 
@@ -31,9 +33,30 @@ def data_folder() -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.fixture(scope="session")
+def migrated(server: Server) -> Iterator[str]:
+    """A new database with every migration applied, to be copied."""
+    url = server.create()
+    asyncio.run(_migrate(url))
+    yield url
+    server.drop(url)
+
+
+async def _migrate(url: str) -> None:
+    await migrate(url)
+
+
 @pytest.fixture
-def dsn(server: Server) -> Iterator[str]:
-    """A database of this test's own."""
+def dsn(server: Server, migrated: str) -> Iterator[str]:
+    """A database of this test's own: a copy of one that is migrated, which is quicker."""
+    url = server.create(like=migrated)
+    yield url
+    server.drop(url)
+
+
+@pytest.fixture
+def empty(server: Server) -> Iterator[str]:
+    """A database of this test's own, with nothing in it."""
     url = server.create()
     yield url
     server.drop(url)

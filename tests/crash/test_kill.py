@@ -15,8 +15,12 @@ NOT_MET = {
     "channel_disable": "an endpoint that says 410, in the tests of webhooks",
     "adoption.take_over_known": "a row of another program, submitted here before it is adopted",
     "recovery.Recovery._complete": "an operator who is quicker than the engine's own look-up",
+    "alarm_raise": "whoever looks next raises it again",
+    "mints_hold": "a mint token that does not answer; the next look holds its mints again",
     "mints_seen": "two wallets that mint one key at a time; the next look finds the mint",
 }
+# Of one point, in its scenario.
+_TRIES = 4
 _QUICK = {
     "fee_bump_after_ms": 1000,
     "payment_batch_interval_ms": 50,
@@ -25,13 +29,16 @@ _QUICK = {
 }
 
 
+_EFFECTS = ("sign", "replace", "fill", "broadcast", "handler")
+
+
 def _both_sides(point: str) -> bool:
     """Where the two sides differ in what the database or the world knows.
 
     Before a single statement all is as after what came before it: that is a point of its own.
     """
     name, _, side = point.partition(":")
-    return side == "after" or "." in name or name in ("sign", "replace", "fill", "broadcast")
+    return side == "after" or "." in name or name in _EFFECTS
 
 
 async def _points(world: World, scenario: Scenario, met: set[str]) -> list[str]:
@@ -46,6 +53,14 @@ async def _points(world: World, scenario: Scenario, met: set[str]) -> list[str]:
     return [p for p in new if _both_sides(p)]
 
 
+async def _killed(world: World, scenario: Scenario, point: str) -> bool:
+    """What stands between two blocks or two looks is not met every time: it is tried again."""
+    for _ in range(_TRIES):
+        if await kill_at(world, scenario, point):
+            return True
+    return False
+
+
 @pytest.mark.timeout(900)
 async def test_a_process_killed_at_each_point_in_turn_is_continued_by_the_next(
     stack: Stack,
@@ -58,7 +73,7 @@ async def test_a_process_killed_at_each_point_in_turn_is_continued_by_the_next(
         alive: list[str] = []
         for scenario in SCENARIOS:
             points = await _points(world, scenario, met)
-            alive += [p for p in points if not await kill_at(world, scenario, p)]
+            alive += [p for p in points if not await _killed(world, scenario, p)]
         await converge(world)
         assert not alive, "these points were not met again"
         missed = {p.partition(":")[0] for p in every_point() - met}

@@ -15,6 +15,7 @@ from onsettle.engine.recovery import Recovery
 from onsettle.local.payers import fund
 from onsettle.runtime import Engine
 from tests.harness.commands import onsettle
+from tests.harness.server import Server
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, ids_of
 
 _BY_HAND = (
@@ -227,7 +228,11 @@ async def test_what_changed_since_the_look_is_not_acted_on(stack: Stack) -> None
             nonce=case.row["authorization_nonce"], tx_hash="0x" + "ab" * 32, block_number=1,
             block_hash="0x" + "cd" * 32, log_index=0,
         )  # fmt: skip
-        await by_hand(stack, "insert into blocks values (84532, 1, 'other', 'p', 1)")
+        await by_hand(
+            stack,
+            "insert into blocks values (84532, 1, 'other', 'p', 1)"
+            " on conflict (chain_id, number) do update set hash = excluded.hash",
+        )
         as_if_landed = replace(
             case,
             ruling=Ruling(verdict=Verdict.COMPLETE, why="it was there"),
@@ -240,15 +245,17 @@ async def test_what_changed_since_the_look_is_not_acted_on(stack: Stack) -> None
         await stack.all_are(engine, [payment], "completed")
 
 
-async def test_looking_prepares_no_database(stack: Stack) -> None:
+async def test_looking_prepares_no_database(stack: Stack, server: Server) -> None:
     """A command that only looks refuses a database that `migrate` has not seen, and leaves it as
     it is."""
+    empty = server.create()
     for words in (("reset-stuck", "--dry-run"), ("verify",), ("stuck",)):
-        answer = await onsettle(stack.process_environment(), *words)
+        answer = await onsettle(stack.process_environment(database_url=empty), *words)
         assert answer.code == 1
         assert "run `onsettle migrate`" in answer.err
-    connection = await asyncpg.connect(stack.dsn)
+    connection = await asyncpg.connect(empty)
     try:
         assert await connection.fetchval("select to_regclass('payment_queue')") is None
     finally:
         await connection.close()
+    server.drop(empty)

@@ -1,10 +1,11 @@
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from onsettle.cli.session import dry_run_option, dsn_of
+from onsettle.cli.session import agreed, dry_run_option, dsn_of, yes_option
 from onsettle.config import Config
 from onsettle.local.database import configured
 
@@ -15,26 +16,39 @@ if TYPE_CHECKING:
 
 @click.command()
 @dry_run_option
-def command(dry_run: bool) -> None:
-    """Bring the database to this version. Safe to repeat."""
-    asyncio.run(_migrate(dry_run))
+@yes_option
+def command(dry_run: bool, yes: bool) -> None:
+    """Bring the database to this version. Safe to repeat; asks only where there are rows."""
+    asyncio.run(_migrate(dry_run=dry_run, yes=yes))
 
 
-async def _migrate(dry_run: bool) -> None:
+async def _migrate(*, dry_run: bool, yes: bool) -> None:
     from onsettle.config import load
     from onsettle.log import set_up
-    from onsettle.store.migrate import migrate
+    from onsettle.store.migrate import holds_rows, migrate
 
     whole = load()
     set_up(whole.log_format, level=logging.INFO)
     async with configured(whole) as config:
-        names = await migrate(dsn_of(config), dry_run=dry_run)
-        for name in names:
-            click.echo(f"{'would apply' if dry_run else 'applied'} {name}")
-        if not names:
+        dsn = dsn_of(config)
+        missing = await migrate(dsn, dry_run=True)
+        if dry_run:
+            for name in missing:
+                click.echo(f"would apply {name}")
+        elif missing and not yes and somebody_is_there() and await holds_rows(dsn):
+            what = ", ".join(missing)
+            agreed(f"Apply {what} to a database with rows", yes=False, dry_run=False)
+        if not missing:
             click.echo("The database is up to date.")
         if not dry_run:
+            for name in await migrate(dsn):
+                click.echo(f"applied {name}")
             await _take_over(config)
+
+
+def somebody_is_there() -> bool:
+    """A deployment runs it without anybody to ask, as `serve` does at its start."""
+    return sys.stdin.isatty()
 
 
 async def _take_over(config: Config) -> None:

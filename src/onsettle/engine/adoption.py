@@ -14,6 +14,7 @@ import structlog
 
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.admission import check_catalogue, check_window, now
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.choice import FAR
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network
@@ -59,7 +60,7 @@ class Adoption(Loop):
         self._settings = settings
         self._configured = configured
         self._checked = checked
-        self._asked_again: set[int] = set()
+        self._asked_again: set[tuple[int, str]] = set()
         self._untold = True
         self._told_at = float("-inf")
 
@@ -79,13 +80,13 @@ class Adoption(Loop):
         return 0.0 if taken else _PAUSE_S / 5 if finished else _PAUSE_S
 
     async def _ask_again(self) -> int:
-        """After each network that opens: what was refused, or waits, because of its assets."""
-        opened = set(self._networks)
-        if opened == self._asked_again:
+        """After each token that can be read: what was refused, or waits, because of its asset."""
+        assets = {(n.chain_id, asset) for n in self._networks.values() for asset in n.domains}
+        if assets == self._asked_again:
             return 0
         taken = await take_over_again(self._db, self._configured)
         if taken == 0:
-            self._asked_again = opened
+            self._asked_again = assets
         return taken or 0
 
     async def _tell(self, moved: int) -> None:
@@ -169,8 +170,8 @@ async def tell_refused(db: Database) -> list[Record]:
         if problem not in counts:
             await db.execute("alarm_clear", "not_taken_over", problem)
             continue
-        await db.execute(
-            "alarm_raise",
+        await raise_alarm(
+            db,
             "not_taken_over",
             problem,
             f"{counts[problem]} rows of another program can't be taken over ({problem}): see"

@@ -1,7 +1,7 @@
 """What became of one authorization, read from one endpoint at one named block."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,23 +11,10 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent
 from onsettle.domain.outcome import Fate, Finding, judge, uses
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import number
 from onsettle.engine.search import REQUESTS, Search
 from onsettle.store.database import Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A canonical block, named by hash."""
-
-    number: int
-    hash: str
-    time: int
-
-
-def at_block(block: Block) -> dict[str, object]:
-    """EIP-1898: a read at exactly this block, refused when it is not canonical."""
-    return {"blockHash": block.hash, "requireCanonical": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +23,24 @@ class Glance:
 
     findings: list[Finding]
     lost: list[Record]
+
+
+async def canonical(endpoint: Endpoint, places: Set[tuple[int, str]]) -> Set[tuple[int, str]]:
+    """Of these blocks, as (number, hash), those that stand on the node's chain.
+
+    A receipt may be of a block that a reorg has dropped. Raises RpcError and RpcUnavailable.
+    """
+    order = sorted(places)
+    answers = await endpoint.batch(
+        [Call("eth_getBlockByNumber", (hex(at), False)) for at, _ in order]
+    )
+    standing: set[tuple[int, str]] = set()
+    for place, answer in zip(order, answers, strict=True):
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, dict) and answer.get("hash") == place[1]:
+            standing.add(place)
+    return standing
 
 
 async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list[Finding]:
@@ -60,14 +65,13 @@ async def look(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> Glan
                     "data": "0x"
                     + abi.authorization_state(row["payer"], row["authorization_nonce"]).hex(),
                 },
-                at_block(block),
             ),
         )
         for row in rows
     ]
     try:
-        states = await endpoint.batch(calls)
-    except RpcUnavailable:
+        states = await read_at(endpoint, block, calls)
+    except (RpcError, RpcUnavailable):
         return Glance(findings=[Finding(fate=Fate.UNKNOWN) for _ in rows], lost=[])
     gate = asyncio.Semaphore(8)
     lost: list[Record] = []
@@ -119,11 +123,12 @@ async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEv
     try:
         receipt = await endpoint.call("eth_getTransactionReceipt", row["tx_hash"])
         logs = decode_logs(receipt["logs"]) if isinstance(receipt, dict) else []
+        stands = await canonical(endpoint, {(e.block_number, e.block_hash) for e in logs})
     except (RpcError, RpcUnavailable, ValueError, KeyError):
         return []
     asset = row["payment_token_address"]
     logs = [e for e in logs if e.address == asset and e.block_number <= block.number]
-    return _own(logs, row)
+    return _own([e for e in logs if (e.block_number, e.block_hash) in stands], row)
 
 
 def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
@@ -143,10 +148,18 @@ def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
 
 async def _whole(endpoint: Endpoint, event: ChainEvent) -> list[ChainEvent]:
     """All the token's logs of the event's block that belong to its transaction."""
+    number_ = hex(event.block_number)
+    where = (
+        {"blockHash": event.block_hash}
+        if endpoint.reads_by_hash
+        else {"fromBlock": number_, "toBlock": number_}
+    )
     try:
-        logs = await endpoint.call(
-            "eth_getLogs", {"address": event.address, "blockHash": event.block_hash}
-        )
+        logs = await endpoint.call("eth_getLogs", {"address": event.address, **where})
     except (RpcError, RpcUnavailable):
         return []
-    return [e for e in decode_logs(logs) if e.tx_hash == event.tx_hash]
+    return [
+        e
+        for e in decode_logs(logs)
+        if (e.tx_hash, e.block_hash) == (event.tx_hash, event.block_hash)
+    ]

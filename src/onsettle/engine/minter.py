@@ -12,7 +12,7 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert, revert_data, revert_reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.network import Network, number
-from onsettle.engine.packing import GAS_CAP
+from onsettle.engine.packing import GAS_CAP, TooMuchGas, limit_of
 from onsettle.engine.unit import Unit, View
 from onsettle.store.database import Connection, Database, Record, changed, sql
 
@@ -24,13 +24,18 @@ _KEEP_S = 600.0
 _BASE = 21_000
 _BATCH_BASE = 40_000
 _PAIR = 2
+# Of one transaction, where a mint's gas can't be estimated.
+_MOST = 100
+# So many are asked what a mint needs, before it is taken as unknown.
+_TELLING = 3
 
 
 class MintFeed:
     """Mints that wait.
 
     A batch is tried as a whole in one call. When that reverts, each mint is tried by itself: those
-    that would pass go together, the others wait, each for itself.
+    that would pass go together, the others wait, each for itself. A token that does not answer
+    holds up no other one.
     """
 
     kind = "mint"
@@ -75,7 +80,10 @@ class MintFeed:
 
     async def settled(self, ids: Sequence[UUID], _now: int) -> bool:
         rows = await self._db.fetch("mints_by_ids", list(ids))
-        return bool(rows) and all(r["status"] == "completed" for r in rows)
+        # Without the block in which it was seen, nothing says that it still stands.
+        return bool(rows) and all(
+            r["status"] == "completed" and r["block_number"] is not None for r in rows
+        )
 
     async def units(
         self, view: View, address: str, count: int, settings: RuntimeSettings
@@ -85,17 +93,44 @@ class MintFeed:
         for row in rows:
             groups[row["token_address"]].append(row)
         units: list[Unit] = []
+        silent: list[tuple[list[Record], RpcUnavailable]] = []
         for token, group in groups.items():
-            together = [m for m in group if not m["alone"]]
-            alone = [m for m in group if m["alone"]]
-            if self._single.get(token, 0) > time.monotonic():
-                alone, together = group, []
-            size = settings.mint_batch_size
-            for start in range(0, len(together), size):
-                units += await self._batch(view, address, token, together[start : start + size])
-            # One by one is dear: a few at a time.
-            units += await self._singles(view, address, token, alone[:size])
+            if trouble := self._network.tokens.mint_tokens.get(token):
+                # Without hasMinted, a mint could be doubled.
+                await self._hold(group, trouble.message)
+                continue
+            try:
+                units += await self._of_token(view, address, token, group, settings)
+            except RpcUnavailable as error:
+                silent.append((group, error))
+            except RpcError as error:
+                await self._hold(group, str(error))
+        if silent and len(silent) == len(groups):
+            raise silent[0][1]  # it is the node
+        for group, failure in silent:
+            await self._hold(group, str(failure))
         return units
+
+    async def _of_token(
+        self,
+        view: View,
+        address: str,
+        token: str,
+        group: Sequence[Record],
+        settings: RuntimeSettings,
+    ) -> list[Unit]:
+        together = [m for m in group if not m["alone"]]
+        alone = [m for m in group if m["alone"]]
+        if self._single.get(token, 0) > time.monotonic():
+            alone, together = [*group], []
+        size = settings.mint_batch_size
+        if together:
+            size = min(size, await self._most(view, address, token, together))
+        units: list[Unit] = []
+        for start in range(0, len(together), size):
+            units += await self._batch(view, address, token, together[start : start + size])
+        # One by one is dear: a few at a time.
+        return units + await self._singles(view, address, token, alone[: settings.mint_batch_size])
 
     async def _batch(
         self, view: View, address: str, token: str, mints: Sequence[Record]
@@ -121,46 +156,66 @@ class MintFeed:
         self._single[token] = time.monotonic() + _KEEP_S
         return await self._singles(view, address, token, good)
 
+    async def _most(self, view: View, address: str, token: str, mints: Sequence[Record]) -> int:
+        """How many mints fit into one transaction's gas."""
+        each = await self._gas_of(view, address, token, mints)
+        if each is None:
+            return _MOST
+        return max(1, (_cap(view) - _BASE - _BATCH_BASE) // each)
+
     async def _singles(
         self, view: View, address: str, token: str, mints: Sequence[Record]
     ) -> list[Unit]:
-        good = await self._passing(view, address, token, mints)
-        units = [await self._unit(view, address, token, [mint]) for mint in good]
-        return [unit for unit in units if unit is not None]
+        """Each in a transaction of its own, with the gas that itself needs."""
+        datas = [abi.mint(m["payer_address"], m["tx_hash_bytes32"]) for m in mints]
+        calls = [Call("eth_estimateGas", (_request(address, token, data),)) for data in datas]
+        units: list[Unit] = []
+        tried = await self._tried(view, token, mints, calls)
+        for mint, data in zip(mints, datas, strict=True):
+            if (answer := tried.get(mint["id"])) is None:
+                continue
+            try:
+                gas = limit_of(need := number(answer), need + _room(need), _cap(view))
+            except (RpcError, TooMuchGas) as error:
+                await self._hold([mint], str(error))
+                continue
+            units.append(Unit(to=token, data=data, gas_limit=gas, mint_ids=(mint["id"],)))
+        return units
 
     async def _unit(
         self, view: View, address: str, token: str, mints: Sequence[Record]
     ) -> Unit | None:
-        each = await self._gas_of(view, address, token, mints[0])
+        each = await self._gas_of(view, address, token, mints)
         if each is None:
             return None
-        if len(mints) == 1:
-            data = abi.mint(mints[0]["payer_address"], mints[0]["tx_hash_bytes32"])
-            gas = _BASE + each
-        else:
-            data = abi.batch_mint(
-                [m["payer_address"] for m in mints], [m["tx_hash_bytes32"] for m in mints]
-            )
-            gas = _BASE + _BATCH_BASE + each * len(mints)
-        cap = min(GAS_CAP, view.gas_limit // 2)
+        data = abi.batch_mint(
+            [m["payer_address"] for m in mints], [m["tx_hash_bytes32"] for m in mints]
+        )
         return Unit(
-            to=token, data=data, gas_limit=min(gas, cap), mint_ids=tuple(m["id"] for m in mints)
+            to=token,
+            data=data,
+            gas_limit=min(_BASE + _BATCH_BASE + each * len(mints), _cap(view)),
+            mint_ids=tuple(m["id"] for m in mints),
         )
 
-    async def _gas_of(self, view: View, address: str, token: str, mint: Record) -> int | None:
-        """What one mint needs beside the transaction itself, with room for cold slots."""
+    async def _gas_of(
+        self, view: View, address: str, token: str, mints: Sequence[Record]
+    ) -> int | None:
+        """What one of these needs beside the transaction itself, with room for cold slots."""
         known = self._gas.get(token)
         if known is not None and time.monotonic() - known[0] < _KEEP_S:
             return known[1]
-        data = abi.mint(mint["payer_address"], mint["tx_hash_bytes32"])
-        call = {"from": address, "to": token, "data": "0x" + data.hex()}
-        try:
-            estimate = number(await view.endpoint.call("eth_estimateGas", call))
-        except RpcError:
-            return None
-        each = max(estimate - _BASE, 0) * 5 // 4 + 25_000
-        self._gas[token] = (time.monotonic(), each)
-        return each
+        for mint in mints[:_TELLING]:
+            data = abi.mint(mint["payer_address"], mint["tx_hash_bytes32"])
+            try:
+                call = _request(address, token, data)
+                estimate = number(await view.endpoint.call("eth_estimateGas", call))
+            except RpcError:
+                continue
+            each = max(estimate - _BASE, 0) + _room(estimate)
+            self._gas[token] = (time.monotonic(), each)
+            return each
+        return None
 
     async def _passing(
         self, view: View, address: str, token: str, mints: Sequence[Record]
@@ -169,16 +224,25 @@ class MintFeed:
         calls = [
             _call(address, token, abi.mint(m["payer_address"], m["tx_hash_bytes32"])) for m in mints
         ]
-        good: list[Record] = []
-        bad: list[tuple[Record, str]] = []
+        tried = await self._tried(view, token, mints, calls)
+        return [mint for mint in mints if mint["id"] in tried]
+
+    async def _tried(
+        self, view: View, token: str, mints: Sequence[Record], calls: Sequence[Call]
+    ) -> dict[UUID, object]:
+        """What the node answers for those that would pass; the others are given back."""
         answers = await view.endpoint.batch(calls) if calls else []
+        good: dict[UUID, object] = {}
+        bad: list[tuple[Record, str]] = []
         for mint, answer in zip(mints, answers, strict=True):
             if isinstance(answer, RpcUnavailable):
                 raise answer
             if not isinstance(answer, RpcError):
-                good.append(mint)
+                good[mint["id"]] = answer
             elif is_revert(answer):
                 bad.append((mint, revert_reason(revert_data(answer)) or str(answer)))
+            else:
+                await self._hold([mint], str(answer))
         if bad and not view.behind:
             await self._judge(view, token, bad)
         return good
@@ -188,25 +252,44 @@ class MintFeed:
         # Deep enough is decided by the confirmer; what it has not seen yet comes again.
         done: list[UUID] = []
         for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
-            if number(answer) == 1:
-                done.append(mint["id"])
-            else:
-                await self._db.execute("mints_back", [mint["id"]], text[:300])
+            try:
+                if number(answer) == 1:
+                    done.append(mint["id"])
+                    continue
+            except (RpcError, RpcUnavailable) as error:
+                text = f"{text}; hasMinted: {error}"
+            await self._db.execute("mints_back", [mint["id"]], text[:300])
         if done:
             await self._db.execute("mints_seen", done)
 
+    async def _hold(self, mints: Sequence[Record], text: str) -> None:
+        """Nothing was found out about these: others first."""
+        await self._db.execute("mints_hold", [m["id"] for m in mints], text[:300])
+
+
+def _cap(view: View) -> int:
+    return min(GAS_CAP, view.gas_limit // 2)
+
+
+def _room(estimate: int) -> int:
+    """For what one estimate can't show: cold slots, a first balance."""
+    return max(estimate - _BASE, 0) // 4 + 25_000
+
+
+def _request(sender: str | None, to: str, data: bytes) -> dict[str, str]:
+    call = {"to": to, "data": "0x" + data.hex()}
+    return call if sender is None else call | {"from": sender}
+
 
 def _call(sender: str | None, to: str, data: bytes) -> Call:
-    call = {"to": to, "data": "0x" + data.hex()}
-    return Call("eth_call", (call if sender is None else call | {"from": sender}, "latest"))
+    return Call("eth_call", (_request(sender, to, data), "latest"))
 
 
 async def _passes(view: View, address: str, unit: Unit) -> bool:
     """Whether the call would succeed with its gas. No answer at all raises: it is no verdict."""
-    call = _call(address, unit.to, unit.data)
-    params = ({**call.params[0], "gas": hex(unit.gas_limit)}, "latest")  # type: ignore[dict-item]
+    request = _request(address, unit.to, unit.data) | {"gas": hex(unit.gas_limit)}
     try:
-        await view.endpoint.call("eth_call", *params)
+        await view.endpoint.call("eth_call", request, "latest")
     except RpcError as error:
         if is_revert(error):
             return False

@@ -92,6 +92,10 @@ class Outgoing:
         )
         async with self._fenced("replace") as (connection, _):
             await self._insert(connection, [signed], [row["id"]], [noop], [gas], fees)
+            if not noop:
+                shown = (row["id"], signed.hash)
+                await connection.execute(sql("payments_rehashed"), row["payment_ids"], *shown)
+                await connection.execute(sql("mints_rehashed"), row["mint_ids"], *shown)
         log.info(
             "replaced", wallet=self._signer.address, nonce=old.nonce, tx=signed.hash, noop=noop
         )
@@ -107,12 +111,17 @@ class Outgoing:
         log.warning("nonce_gap_closed", wallet=self._signer.address, nonces=list(nonces))
         await self.broadcast([(s.raw, s.hash) for s in signed])
 
-    async def broadcast(self, attempts: Sequence[tuple[bytes, str]]) -> None:
-        """Offer stored bytes to a node, and write down what it said."""
+    async def broadcast(
+        self, attempts: Sequence[tuple[bytes, str]], *, again: bool = False
+    ) -> None:
+        """Offer stored bytes to a node, and write down what it said.
+
+        `again`: they were offered before, so another node gets them too.
+        """
         if not attempts:
             return
         hashes = [hash_ for _, hash_ in attempts]
-        answers = await self._network.pool.broadcast([raw for raw, _ in attempts])
+        answers = await self._network.pool.broadcast([raw for raw, _ in attempts], again=again)
         sent = await self._db.fetch(
             "attempts_answered",
             hashes,

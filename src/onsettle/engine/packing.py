@@ -21,6 +21,17 @@ _PACK_BASE = 60_000
 _SINGLE_CAP = 1_500_000
 
 
+class TooMuchGas(Exception):
+    """It needs more than a transaction may have; the text says how much."""
+
+
+def limit_of(need: int, wanted: int, cap: int) -> int:
+    """A gas limit up to `wanted`. Raises TooMuchGas: with less than it needs, it would burn it."""
+    if need > cap:
+        raise TooMuchGas(f"it needs {need} gas, and a transaction may have {cap} here")
+    return min(wanted, cap)
+
+
 class Gas:
     """What a transfer of each asset needs, estimated once in ten minutes, with room to spare.
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -14,8 +15,10 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.outcome import Carrier, Fate, Finding, Move, carrier_of, decide
 from onsettle.domain.payment import PaymentStatus, Reason
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm_in
 from onsettle.engine.fulfilment import write_landed
-from onsettle.engine.lookup import Block, at_block, look, seek
+from onsettle.engine.lookup import canonical, look, seek
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
 from onsettle.engine.search import Search
 from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, changed, sql
@@ -36,6 +39,25 @@ _WORDS = {
     Reason.TOO_MANY_ROUNDS: "it was sent three times and did not land",
     Reason.REVERSED: "a reorg removed the transfer and its transaction can not land again",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Receipt:
+    """Of one attempt; `place` is its block's number and hash."""
+
+    hash: str
+    place: tuple[int, str]
+    succeeded: bool
+
+
+def _receipt(hash_: str, answer: object) -> _Receipt | None:
+    if not isinstance(answer, dict) or not isinstance(answer.get("blockHash"), str):
+        return None
+    return _Receipt(
+        hash=hash_,
+        place=(number(answer.get("blockNumber")), answer["blockHash"]),
+        succeeded=number(answer.get("status")) == 1,
+    )
 
 
 class Resolver:
@@ -59,18 +81,27 @@ class Resolver:
         depth = await self._at_depth(head, settings)
         if depth is None:
             return
-        used = await self._db.fetch("transactions_used", self._chain, _AT_ONCE)
-        if used:
+        failed: RpcError | RpcUnavailable | None = None
+        for step in (self._nonces, self._asked_for, self._deadlines, self._mints):
+            try:
+                await step(endpoint, depth)
+            except (RpcError, RpcUnavailable) as error:
+                # What a node can't say of one thing holds up no other.
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    async def _nonces(self, endpoint: Endpoint, depth: Block) -> None:
+        if used := await self._db.fetch("transactions_used", self._chain, _AT_ONCE):
             await self._used(endpoint, used, depth)
-        lookups = await self._db.fetch("lookups_due", self._chain, _AT_ONCE)
-        if lookups:
-            await self._look_up(endpoint, lookups, depth)
-        expired = await self._db.fetch("expired_open", self._chain, depth.time, _AT_ONCE)
-        if expired:
-            await self._look_up(endpoint, expired, depth)
-        adrift = await self._db.fetch("mints_adrift", self._chain, _AT_ONCE)
-        if adrift:
-            await self._mints(endpoint, adrift, depth)
+
+    async def _asked_for(self, endpoint: Endpoint, depth: Block) -> None:
+        if rows := await self._db.fetch("lookups_due", self._chain, _AT_ONCE):
+            await self._look_up(endpoint, rows, depth)
+
+    async def _deadlines(self, endpoint: Endpoint, depth: Block) -> None:
+        if rows := await self._db.fetch("expired_open", self._chain, depth.time, _AT_ONCE):
+            await self._look_up(endpoint, rows, depth)
 
     async def _at_depth(self, head: Block, settings: RuntimeSettings) -> Block | None:
         if settings.payment_confirmations <= 1:
@@ -89,43 +120,70 @@ class Resolver:
         Only the fate of the transaction is written here; what it carried is looked up next, by
         the authorization's own state.
         """
-        attempts = await self._db.fetch("attempts_of", [t["id"] for t in used])
-        receipts = await endpoint.batch(
-            [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
-        )
-        mined: dict[int, tuple[str, int, str, bool]] = {}
-        for attempt, receipt in zip(attempts, receipts, strict=True):
-            if isinstance(receipt, Exception):
-                return
-            if isinstance(receipt, dict) and isinstance(receipt.get("blockHash"), str):
-                mined[attempt["transaction_id"]] = (
-                    attempt["hash"],
-                    number(receipt.get("blockNumber")),
-                    receipt["blockHash"],
-                    number(receipt.get("status")) == 1,
-                )
+        receipts = await self._receipts(endpoint, used)
+        stands = await canonical(endpoint, {r.place for all_ in receipts.values() for r in all_})
         counts = await self._counts(endpoint, {t["wallet"] for t in used}, depth)
+        gone = await self._gone(endpoint, [i for i, told in receipts.items() if not told])
         states: list[tuple[int, str, str | None, int | None, str | None]] = []
         for tx in used:
-            seen = mined.get(tx["id"])
-            if seen is not None and seen[1] <= depth.number:
-                state = "mined" if seen[3] else "reverted"
-                states.append((tx["id"], state, seen[0], seen[1], seen[2]))
-            elif seen is None and tx["nonce"] < counts.get(tx["wallet"], 0):
+            if (told := receipts.get(tx["id"])) is None:
+                continue
+            seen = next((r for r in told if r.place in stands), None)
+            if told and seen is None:
+                # Only of a dropped block: this node says nothing about it yet.
+                continue
+            if seen is not None and seen.place[0] <= depth.number:
+                state = "mined" if seen.succeeded else "reverted"
+                states.append((tx["id"], state, seen.hash, *seen.place))
+            elif tx["id"] in gone and tx["nonce"] < counts.get(tx["wallet"], 0):
                 # The block in which the nonce was seen used: a reorg below it makes it ours again.
                 states.append((tx["id"], "replaced", None, depth.number, depth.hash))
-        if states:
-            columns = [list(column) for column in zip(*states, strict=True)]
-            await self._db.execute("transactions_resolved", *columns)
+        if not states:
+            return
+        columns = [list(column) for column in zip(*states, strict=True)]
+        async with self._db.transaction() as connection:
+            if not await self._stands(connection, depth):
+                return
+            await connection.execute(sql("transactions_resolved"), *columns)
         for id_, state, hash_, *_ in states:
             if state != "mined":
                 log.warning("transaction_lost", transaction=id_, state=state, tx=hash_)
 
+    async def _receipts(
+        self, endpoint: Endpoint, rows: Sequence[Record]
+    ) -> dict[int, list[_Receipt]]:
+        """What the node says of each row's attempts; without those that it did not answer for."""
+        attempts = await self._db.fetch("attempts_of", [row["id"] for row in rows])
+        answers = await endpoint.batch(
+            [Call("eth_getTransactionReceipt", (a["hash"],)) for a in attempts]
+        )
+        found: dict[int, list[_Receipt]] = {row["id"]: [] for row in rows}
+        for attempt, answer in zip(attempts, answers, strict=True):
+            id_ = attempt["transaction_id"]
+            if isinstance(answer, Exception):
+                found.pop(id_, None)
+            elif (receipt := _receipt(attempt["hash"], answer)) and id_ in found:
+                found[id_].append(receipt)
+        return found
+
+    async def _gone(self, endpoint: Endpoint, ids: Sequence[int]) -> set[int]:
+        """Of transactions without a receipt those that the node does not know at all: it may only
+        be late with its receipts."""
+        attempts = await self._db.fetch("attempts_of", list(ids)) if ids else []
+        answers = await endpoint.batch(
+            [Call("eth_getTransactionByHash", (a["hash"],)) for a in attempts]
+        )
+        known = {
+            a["transaction_id"]
+            for a, answer in zip(attempts, answers, strict=True)
+            if answer is not None
+        }
+        return set(ids) - known
+
     async def _counts(self, endpoint: Endpoint, wallets: set[str], depth: Block) -> dict[str, int]:
         order = sorted(wallets)
-        answers = await endpoint.batch(
-            [Call("eth_getTransactionCount", (w, at_block(depth))) for w in order]
-        )
+        calls = [Call("eth_getTransactionCount", (w,)) for w in order]
+        answers = await read_at(endpoint, depth, calls)
         return {w: number(a) for w, a in zip(order, answers, strict=True)}
 
     async def _look_up(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
@@ -214,8 +272,8 @@ class Resolver:
                 return
             for row, move in moves:
                 if move.reason in _ALARMS:
-                    await connection.execute(
-                        sql("alarm_raise"), move.reason.value, str(row["id"]), _WORDS[move.reason]
+                    await raise_alarm_in(
+                        connection, move.reason.value, str(row["id"]), _WORDS[move.reason]
                     )
             tag = await connection.execute(
                 sql("payments_moved"),
@@ -232,8 +290,11 @@ class Resolver:
         if failed := sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves):
             log.debug("confirmed", payments=0, failed=failed)
 
-    async def _mints(self, endpoint: Endpoint, rows: Sequence[Record], depth: Block) -> None:
+    async def _mints(self, endpoint: Endpoint, depth: Block) -> None:
         """Units of a transaction that is over: minted at depth, or back to the queue."""
+        rows = await self._db.fetch("mints_adrift", self._chain, _AT_ONCE)
+        if not rows:
+            return
         calls = [
             Call(
                 "eth_call",
@@ -242,12 +303,11 @@ class Resolver:
                         "to": r["token_address"],
                         "data": "0x" + abi.has_minted(r["tx_hash_bytes32"]).hex(),
                     },
-                    at_block(depth),
                 ),
             )
             for r in rows
         ]
-        answers = await endpoint.batch(calls)
+        answers = await read_at(endpoint, depth, calls)
         done: list[object] = []
         back: list[object] = []
         for row, answer in zip(rows, answers, strict=True):

@@ -149,5 +149,13 @@ async def _singly(
     for answer in await endpoint.batch(requests):
         if isinstance(answer, RpcUnavailable):
             raise answer
-        found.append(answer if isinstance(answer, RpcError) else (True, unhex(answer)))
+        found.append(_passed(answer))
     return found
+
+
+def _passed(answer: object) -> Answer:
+    """A call that did not revert. What can't be read says nothing, and of this call only."""
+    try:
+        return True, unhex(answer)
+    except RpcError as error:
+        return error

@@ -10,6 +10,7 @@ from onsettle.chain import abi
 from onsettle.chain.codec import selector
 from onsettle.chain.crypto import authorization_digest, recover
 from onsettle.chain.jsonrpc import Call, RpcError
+from onsettle.chain.reverts import is_revert
 from onsettle.domain.payment import Reason
 from onsettle.engine.candidate import Candidate
 from onsettle.engine.network import Network, number, unhex
@@ -25,8 +26,11 @@ _SHORTEST_HOLD_S = 2.0
 _LONGEST_HOLD_S = 300.0
 # A balance seen in a block older than the payment may not show what the payer was just given.
 _PATIENCE_S = 10.0
-# This many refusals of one asset in one batch, and none that passes: it is the asset.
+# This many refusals of one asset in one batch, none that passes and nothing that explains them: it
+# is the asset.
 _ASSET_WIDE = 3
+# So many of a batch are looked at one by one to find that out.
+_TELLING = 8
 
 _IS_BLACKLISTED = selector("isBlacklisted(address)").hex()
 
@@ -75,34 +79,42 @@ class Triage:
         """`refused` did not pass their trial; `passed` are assets of which some transfer did."""
         waiting = [(c, t.reason) for c, t in refused if t.undecided or view.behind]
         judged = [(c, t.reason) for c, t in refused if not (t.undecided or view.behind)]
-        asset_wide = [pair for pair in judged if self._hold_asset(pair, judged, passed)]
-        own = [pair for pair in judged if pair not in asset_wide]
-        waiting += asset_wide
+        own: list[tuple[Candidate, str]] = []
+        strange: dict[tuple[str, str], list[tuple[Candidate, str]]] = defaultdict(list)
+        for candidate, text in judged:
+            asset = candidate.asset
+            if asset not in passed and (asset in self._held or "pause" in text.lower()):
+                self._hold_asset(asset, text)
+                waiting.append((candidate, text))
+            elif asset in passed or _personal(text):
+                own.append((candidate, text))
+            else:
+                strange[asset, text].append((candidate, text))
+        for (asset, text), pairs in strange.items():
+            waiting += await self._strange(asset, text, pairs, view)
         if own:
             waiting += await self._verdicts(own, view)
         await self._hold([(c, f"waits: {text or 'the transfer reverts'}") for c, text in waiting])
 
-    def _hold_asset(
-        self,
-        pair: tuple[Candidate, str],
-        judged: Sequence[tuple[Candidate, str]],
-        passed: set[str],
-    ) -> bool:
+    async def _strange(
+        self, asset: str, text: str, pairs: Sequence[tuple[Candidate, str]], view: View
+    ) -> list[tuple[Candidate, str]]:
+        """Refused in words that say nothing: it may be each payment's own fault, or the token's.
+
+        A few tell. Where nothing of theirs explains it, it is the asset; those that wait.
+        """
+        few, rest = pairs[:_TELLING], pairs[_TELLING:]
+        unexplained = await self._verdicts(few, view)
+        if len(unexplained) == len(few) and len(pairs) >= _ASSET_WIDE:
+            self._hold_asset(asset, text)
+            return [*pairs]
+        return [*unexplained, *(await self._verdicts(rest, view) if rest else ())]
+
+    def _hold_asset(self, asset: str, text: str) -> None:
         """An asset-wide refusal holds the whole asset, those that were not tried yet too."""
-        candidate, text = pair
-        asset = candidate.asset
-        if asset in passed:
-            return False
-        if asset in self._held:
-            return True
-        same = sum(1 for c, t in judged if c.asset == asset and t == text)
-        paused = "pause" in text.lower()
-        strange = same >= _ASSET_WIDE and not _personal(text)
-        if not paused and not strange:
-            return False
-        self._held[asset] = time.monotonic() + _SHORTEST_HOLD_S
-        log.warning("asset_held", asset=asset, reason=text)
-        return True
+        if asset not in self._held:
+            self._held[asset] = time.monotonic() + _SHORTEST_HOLD_S
+            log.warning("asset_held", asset=asset, reason=text)
 
     async def _verdicts(
         self, refused: Sequence[tuple[Candidate, str]], view: View
@@ -121,15 +133,22 @@ class Triage:
         verdicts: dict[tuple[Reason, str], list[Candidate]] = defaultdict(list)
         waiting: list[tuple[Candidate, str]] = []
         for at, (candidate, text) in enumerate(refused):
-            balance = number(answers[2 * at + 1])
+            try:
+                spent, balance = number(answers[2 * at]), number(answers[2 * at + 1])
+            except RpcError:
+                # No verdict on this one; the others have theirs.
+                waiting.append((candidate, text))
+                continue
             value = candidate.authorization.value
-            if number(answers[2 * at]):
+            if spent:
                 used.append(candidate)
             elif balance < value and _seen_since(candidate, view):
                 words = f"the payer holds {balance} of {value}"
                 verdicts[Reason.INSUFFICIENT_BALANCE, words].append(candidate)
-            elif "signature" in text.lower() and await self._signature_bad(candidate, view):
-                verdicts[Reason.SIGNATURE_INVALID, text].append(candidate)
+            elif "signature" in text.lower() and (
+                fault := await self._signature_fault(candidate, view)
+            ):
+                verdicts[Reason.SIGNATURE_INVALID, f"{text}: {fault}"].append(candidate)
             elif "blacklist" in text.lower() and await self._blacklisted(candidate, view):
                 words = "the token's issuer blocks the payer"
                 verdicts[Reason.BLACKLISTED, words].append(candidate)
@@ -140,20 +159,26 @@ class Triage:
             await self._fail(failed, reason, words)
         return waiting
 
-    async def _signature_bad(self, candidate: Candidate, view: View) -> bool:
+    async def _signature_fault(self, candidate: Candidate, view: View) -> str | None:
+        """Who says that the payer did not sign; None: nobody does."""
         auth = candidate.authorization
-        digest = authorization_digest(self._network.domains[candidate.asset].separator, auth)
+        domain = self._network.domains.get(candidate.asset)
+        if domain is None:
+            return None
+        digest = authorization_digest(domain.separator, auth)
         code = await view.endpoint.call("eth_getCode", auth.payer, "latest")
         if code in ("0x", None):
-            return recover(digest, auth.signature) != auth.payer
+            fault = "the signature is not the payer's"
+            return fault if recover(digest, auth.signature) != auth.payer else None
         data = "0x" + abi.is_valid_signature(digest, auth.signature).hex()
+        fault = "the payer's account has code (a contract, or EIP-7702), which refuses it"
         try:
-            answer = await view.endpoint.call(
-                "eth_call", {"to": auth.payer, "data": data}, "latest"
-            )
-        except RpcError:
-            return True
-        return unhex(answer)[:32] != abi.MAGIC_VALID_SIGNATURE
+            call = {"to": auth.payer, "data": data}
+            answer = unhex(await view.endpoint.call("eth_call", call, "latest"))
+        except RpcError as error:
+            # A node that could not run it has not said no.
+            return fault if is_revert(error) else None
+        return fault if answer[:32] != abi.MAGIC_VALID_SIGNATURE else None
 
     async def _blacklisted(self, candidate: Candidate, view: View) -> bool:
         payer = candidate.authorization.payer

@@ -74,6 +74,8 @@ class Worker(Loop):
                 loop.start()
         for chain_id in set(self._networks) - self._started:
             self._open(self._networks[chain_id])
+        # In every process, whatever else it does: the limit on its own endpoints is among them.
+        await self._settings.get()
         await self._db.execute(
             "worker_seen",
             self.id,

@@ -24,6 +24,8 @@ create table if not exists schema_migrations (
 )
 """
 
+#: What is written only after the last migration, or by somebody who uses the database.
+_ROWS = ("payment_queue", "mint_queue", "system_settings")
 # The journal is written with the rights of whoever migrates, so that a program which may write
 # payments alone, such as the older server under its own role, goes on writing them. In the commit
 # that makes or replaces the functions: there is no moment without it.
@@ -98,6 +100,19 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         await connection.close()
 
 
+async def holds_rows(dsn: str) -> bool:
+    """Whether there is something to lose: a row in any table of ours, or of the older server."""
+    connection = await asyncpg.connect(dsn, timeout=30)
+    try:
+        for table in _ROWS:
+            there = await connection.fetchval("select to_regclass($1) is not null", table)
+            if there and await connection.fetchval(f"select exists (select from {table})"):
+                return True
+        return False
+    finally:
+        await connection.close()
+
+
 async def _lock(connection: Connection) -> None:
     # Tried again rather than waited for: a waiting statement holds a snapshot, and an index that
     # is built concurrently waits for every snapshot, so the two would wait for each other.
@@ -150,10 +165,12 @@ async def _apply(connection: Connection, migration: Migration) -> None:
         return
     for statement in _statements(migration.text):
         named = re.search(r"index concurrently if not exists (\w+)", statement)
-        if named is None:
-            await patiently(connection, statement)
-        else:
+        if named is not None:
             await build_index(connection, named[1], statement)
+        elif "index concurrently" in statement:
+            await connection.execute(statement)
+        else:
+            await patiently(connection, statement)
     await connection.execute(record, *values)
 
 

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from onsettle.runtime import Engine
 from tests.harness.books import (
     accepted,
     becomes,
@@ -18,7 +20,7 @@ from tests.harness.books import (
 )
 from tests.harness.moves import STRANGER, ahead, mining, reorg, transfer_of
 from tests.harness.proxy import FaultProxy
-from tests.harness.stack import PAYEE, PRICE, Stack, eventually
+from tests.harness.stack import PAYEE, PRICE, Stack, eventually, only_network
 
 
 @pytest.fixture
@@ -30,24 +32,42 @@ async def proxied(dsn: str, tmp_path: Path) -> AsyncIterator[tuple[Stack, FaultP
         yield stack, proxy
 
 
-async def test_a_dead_node_changes_no_outcome(proxied: tuple[Stack, FaultProxy]) -> None:
-    """No node for longer than the confirmation timeout: nothing is failed by a clock; work goes on
-    when it returns."""
+async def _looked_at(engine: Engine) -> datetime:
+    """When the confirmer last stood at the head."""
+    row = await engine.db.fetchrow("network_get", only_network(engine).chain_id)
+    assert row is not None
+    found: datetime = row["looked_at"]
+    return found
+
+
+@pytest.mark.parametrize("mined", [True, False])
+async def test_a_dead_node_changes_no_outcome(
+    proxied: tuple[Stack, FaultProxy], mined: bool
+) -> None:
+    """No node for longer than the confirmation timeout: nothing is failed by a clock, whether the
+    transactions were mined meanwhile or not; work goes on when it returns."""
     stack, proxy = proxied
-    async with running(stack, payment_confirmation_timeout_ms=1000) as engine:
+    async with running(stack, payment_confirmation_timeout_ms=2000) as engine:
         payers = await stack.payers(2)
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
         await stack.all_are(engine, ids, "sent")
         rule = proxy.script("drop")
-        until = time.monotonic() + 2.5
+        until = time.monotonic() + 3
 
         async def past() -> bool:
             return time.monotonic() > until
 
         await eventually(past)
         assert await stack.statuses(engine, ids) == ["sent"] * 2
-        await stack.mine(2)
+        if mined:
+            await stack.mine(2)
+        looked = await _looked_at(engine)
         proxy.stop(rule)
+
+        async def looked_again() -> bool:
+            return await _looked_at(engine) > looked
+
+        await eventually(looked_again)
         async with mining(stack):
             await stack.all_are(engine, ids, "completed")
             await stack.all_minted(engine, 2)
@@ -160,7 +180,15 @@ async def test_a_reorg_while_nobody_looked_is_found_when_catching_up(held: Stack
 
 @pytest.mark.parametrize(
     "faults",
-    [["no_receipts", "no_logs"], ["old_nonce", "no_receipts"], ["behind"], ["wobbling"]],
+    [
+        ["no_receipts"],
+        ["no_logs"],
+        ["no_receipts", "no_logs"],
+        ["old_nonce", "no_receipts"],
+        ["behind"],
+        ["wobbling"],
+        ["frozen"],
+    ],
     ids="+".join,
 )
 async def test_a_node_that_lags_fails_nothing(

@@ -1,25 +1,17 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from onsettle.store.migrate import migrate
 from tests.harness.rows import Connection
 from tests.harness.server import Server
 
 
-@pytest.fixture(scope="session")
-def migrated(server: Server) -> Iterator[str]:
-    """A new database with every migration applied, to be copied."""
-    dsn = server.create()
-    asyncio.run(_migrate(dsn))
-    yield dsn
-    server.drop(dsn)
-
-
-async def _migrate(dsn: str) -> None:
-    await migrate(dsn)
+@pytest.fixture
+def dsn(empty: str) -> str:
+    """What is tested here is the migrating."""
+    return empty
 
 
 @pytest.fixture

@@ -26,18 +26,49 @@ _NUMBERS = list(range(50))
 _QUERIES: dict[str, tuple[Any, ...]] = {
     "attempts_answered": (_WORDS, ["ok"] * 50, [""] * 50, [True] * 50),
     "candidates_lock": (_IDS,),
+    "mints_hold": (_IDS, "e"),
     "mints_lock": (_IDS,),
     "mints_signed": (_IDS, _NUMBERS, _WORDS),
     "payments_deep": (1, 10),
     "payments_fail_pending": (_IDS, ["r"] * 50, ["e"] * 50, [True] * 50),
     "payments_hold": (_IDS, [1.0] * 50, ["e"] * 50),
     "payments_landed": (_IDS, 10, "0x", True, _WORDS, _NUMBERS),
+    "mints_rehashed": (_IDS, 7, "0x"),
+    "payments_rehashed": (_IDS, 7, "0x"),
     "payments_signed": (_IDS, _NUMBERS, _WORDS),
     "payments_timed_out": (1, 300.0),
     "transactions_mined": (_WORDS, 10, "0x"),
     "transactions_resolved": (_NUMBERS, ["mined"] * 50, _WORDS, _NUMBERS, _WORDS),
     "unchecked_passed": (_IDS, _WORDS, _NUMBERS, [True] * 50),
 }
+
+#: Each reads a page of what waits, or what is late, while twenty thousand payments are unfinished.
+_PAGES: dict[str, tuple[Any, ...]] = {
+    "candidates": (1, 1_800_000_000, 100, []),
+    "in_flight_of_payers": (1, ["0x" + "0" * 39 + "1"]),
+    "mints_candidates": (1, 100),
+    "mints_waiting": (1, 100),
+    "payments_timed_out": (1, 300.0),
+    "payments_unfinished_by_payer": ([1], ["0x" + "0" * 39 + "1"], 100),
+    "pending_stats": (1, 100, []),
+    "recovery_mints_open": (None, 100),
+}
+_BACKLOG = """
+insert into payment_queue (id, chain_id, payment_type, token_address, "authorization", payer,
+    amount, payment_token_address, pay_to, authorization_nonce, valid_after, valid_before, status,
+    sent_at, processed_at)
+select gen_random_uuid(), 1, 'mint', '0x' || repeat('22', 20), '{}', '0x' || lpad(to_hex(
+    at % 1000), 40, '0'), 10000, '0x' || repeat('33', 20), '0x' || repeat('11', 20),
+    '0x' || md5('a' || at) || md5('b' || at), 0, 4102444800,
+    case when at % 2 = 0 then 'pending' else 'sent' end,
+    case when at % 2 = 1 then now() end, case when at % 2 = 1 then now() end
+from generate_series(1, 20000) as at
+"""
+_WAITING_MINTS = """
+insert into mint_queue (payment_id, unit, chain_id, payer_address, tx_hash_bytes32, token_address)
+select id, 1, chain_id, payer, '0x' || md5(id::text) || md5(id || 'w'), token_address
+from payment_queue where status = 'completed' order by created_at desc limit 5000
+"""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +101,49 @@ async def test_a_list_of_ids_is_looked_up_by_id(quiet: str, name: str) -> None:
         await connection.close()
     looped = [node["Index Name"] for node in _joined_row_by_row(json.loads(plan)[0]["Plan"])]
     assert [index for index in looped if not index.endswith(("_pkey", "_live"))] == []
+
+
+@pytest.fixture(scope="module")
+def burst(server: Server, quiet: str) -> Iterator[str]:
+    """The same database in the burst that follows, before anybody made statistics of it."""
+    dsn = server.create(like=quiet)
+    asyncio.run(_burst(dsn))
+    yield dsn
+    server.drop(dsn)
+
+
+async def _burst(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("set session_replication_role = replica")
+        await connection.execute("alter table payment_queue set (autovacuum_enabled = false)")
+        await connection.execute("alter table mint_queue set (autovacuum_enabled = false)")
+        await connection.execute(_BACKLOG)
+        await connection.execute(_WAITING_MINTS)
+        await connection.execute(
+            "insert into networks (chain_id, name, genesis_hash, following_since)"
+            " values (1, 'chain', '0x00', now() - interval '1 hour')"
+        )
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", _PAGES)
+async def test_a_backlog_is_read_a_page_at_a_time(burst: str, name: str) -> None:
+    """However many wait behind however much history, a look reads about what it gives back."""
+    connection = await asyncpg.connect(burst)
+    try:
+        await connection.execute("set plan_cache_mode = force_custom_plan; set jit = off")
+        trial = connection.transaction()
+        await trial.start()
+        plan = await connection.fetchval(
+            "explain (analyze, buffers, format json) " + sql(name), *_PAGES[name], timeout=30
+        )
+        await trial.rollback()
+    finally:
+        await connection.close()
+    top = json.loads(plan)[0]["Plan"]
+    assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 1500
 
 
 def _joined_row_by_row(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

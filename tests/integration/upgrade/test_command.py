@@ -8,18 +8,19 @@ from tests.harness.older import OlderServer
 from tests.harness.stack import Stack
 
 
-async def _migrate(stack: Stack, *options: str, **more: str) -> str:
+async def _migrate(stack: Stack, *options: str, code: int = 0, **more: str) -> str:
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("onsettle")),
         "migrate",
         *options,
         cwd=stack.folder,
         env=stack.process_environment(**more),
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == code, errors.decode()
     return out.decode()
 
 
@@ -51,7 +52,7 @@ async def test_with_a_node_it_takes_over_what_is_not_completed(
     """Nothing is sent yet, and nothing is left for later; a second run has nothing to do."""
     payers = await stack.payers(1)
     waiting = await older.insert(older.authorization(payers[0]))
-    said = await _migrate(stack)
+    said = await _migrate(stack, "--yes")
     assert "taken over: 1 payments" in said
     assert "left for later" not in said
     assert "not taken over" not in said

@@ -271,7 +271,7 @@ async def test_rows_that_a_hand_marked_before_the_move_are_offered_for_a_retry(
     await older.failed(marked, "Rollback to sync processing")
     await older.failed(failed, "insufficient funds")
     environment = stack.process_environment()
-    (await onsettle(environment, "migrate")).ok()
+    (await onsettle(environment, "migrate", "--yes")).ok()
     async with stack.engine():
 
         async def told() -> bool:

@@ -98,7 +98,7 @@ async def test_rows_of_a_network_that_is_down_wait_for_it_and_settle(two: _Two) 
         await older.failed(landed, "Transaction timeout", await older.settle(signed[2]))
         await older.completed(done, await older.settle(signed[3]))
         environment = two.environment(far_assets=[two.far.asset])
-        said = (await onsettle(environment, "migrate")).ok()
+        said = (await onsettle(environment, "migrate", "--yes")).ok()
         assert "left for later: 3 payments that are not completed" in said.out
         assert "not taken over" not in said.out
         async with two.engine(far_assets=[two.far.asset]) as engine:
@@ -162,7 +162,7 @@ async def test_what_a_refusal_failed_is_put_back_when_its_asset_is_configured(tw
             assert "refused = 'asset_not_allowed'" in alarm["message"]
         await older.settle(signed[0])
         environment = two.environment(far_assets=[two.far.asset])
-        said = (await onsettle(environment, "migrate")).ok()
+        said = (await onsettle(environment, "migrate", "--yes")).ok()
         assert "taken over: 2 payments" in said.out
         async with two.engine(far_assets=[two.far.asset]) as engine:
             await two.far.all_are(engine, [paid, unpaid], "completed")

@@ -402,7 +402,7 @@ class TestRateLimits:
             ("-5", 0.5, 1),
             ("soon", 0.5, 1),
             ("", 0.5, 1),
-            (formatdate(time.time() + 3600, usegmt=True), 59, 60),
+            pytest.param(formatdate(time.time() + 3600, usegmt=True), 59, 60, id="in an hour"),
             (formatdate(0, usegmt=True), 0, 0),
         ],
     )
