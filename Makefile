@@ -36,7 +36,7 @@ demo: install ## a database, a local chain, fifty payments, an audit: all of it 
 	@$(BIN)/onsettle demo
 
 test: install ## run every test, as CI does
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(PROJECT) ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -74,8 +74,8 @@ $(PEERS): | $(PROJECT)
 torture: install ## the service under faults: SEED=n MINUTES=5
 	$(BIN)/python -m tests.torture --seed $(SEED) --minutes $(MINUTES)
 
-mutants: install ## break each promise in a copy: a test must see it
-	$(BIN)/python -m tests.mutants
+mutants: install ## break each promise in a copy: a test must see it; MUTANT="words" runs one
+	$(BIN)/python -m tests.mutants $(if $(MUTANT),"$(MUTANT)")
 
 $(VENV):
 	python=$$(PYTHON='$(PYTHON)' scripts/find-python) && "$$python" -m venv --clear .venv

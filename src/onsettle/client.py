@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,13 +13,15 @@ from uuid import UUID
 from onsettle.config import Config, load
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.handlers import HandlerCourier
-from onsettle.engine.watch import Snapshot, Watch
+from onsettle.engine.watch import Watch
 from onsettle.local.database import configured
 from onsettle.log import into_logging
 from onsettle.runtime import Engine
-from onsettle.store.database import Record
+from onsettle.store.database import UNAVAILABLE, Record
 
 _OVER = (PaymentStatus.FAILED, PaymentStatus.CONFIRMATION_FAILED)
+_DECIDED = (PaymentStatus.COMPLETED, *_OVER)
+_AGAIN_S = 0.5
 
 
 class PaymentFailed(Exception):
@@ -134,9 +136,10 @@ class Onsettle:
     def on_completed(self, handler: H) -> H:
         """Register a handler: called at least once for every payment that completes from now on.
 
-        It may be a coroutine function. What it raises is logged, and it is called again later, for
-        about three days. Several processes with handlers share the payments. A payment comes again
-        when a process dies in the middle: use `payment.id` to notice.
+        It may be a coroutine function. Several handlers are called at once, and what one raises
+        keeps no other from its turn. What is raised is logged, and all of them are called again
+        later, for about three days. Several processes with handlers share the payments. A payment
+        comes again when a process dies in the middle: use `payment.id` to notice.
         """
         self._handlers.append(handler)
         if self._engine is not None and self._courier is None:
@@ -149,10 +152,12 @@ class Onsettle:
 
     async def _call(self, message: Record) -> None:
         payment = await self.payment(message["payment_id"])
-        for handler in self._handlers:
-            outcome = handler(payment)
-            if inspect.isawaitable(outcome):
-                await outcome
+        outcomes = await asyncio.gather(
+            *(_run(handler, payment) for handler in self._handlers), return_exceptions=True
+        )
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if errors:
+            raise _together(errors)
 
     async def submit(
         self,
@@ -190,21 +195,33 @@ class Onsettle:
         return self._view(row)
 
     async def wait(self, payment_id: UUID, timeout_s: float | None = None) -> Payment:
-        """Wait until a payment is completed; see `Payment.completed`."""
+        """Wait until a payment is completed; see `Payment.completed`.
+
+        Raises KeyError where there is none.
+        """
         if self._watch is None:
             raise RuntimeError("use it inside `async with`")
         news = self._watch.follow(payment_id)
         try:
             async with asyncio.timeout(timeout_s):
-                async for snapshot in news:
-                    if _decided(snapshot):
-                        break
+                payment = await self._read(payment_id)
+                while payment.status not in _DECIDED:
+                    # What was news may be old: it counts as it is when it is read.
+                    await anext(news)
+                    payment = await self._read(payment_id)
         finally:
             await news.aclose()
-        payment = await self.payment(payment_id)
         if payment.status in _OVER:
             raise PaymentFailed(payment)
         return payment
+
+    async def _read(self, payment_id: UUID) -> Payment:
+        """As `payment`, once the database answers."""
+        while True:
+            try:
+                return await self.payment(payment_id)
+            except UNAVAILABLE:
+                await asyncio.sleep(_AGAIN_S)
 
     @property
     def _open(self) -> Engine:
@@ -236,5 +253,19 @@ class Onsettle:
         )
 
 
-def _decided(snapshot: Snapshot) -> bool:
-    return PaymentStatus(snapshot.status) in (PaymentStatus.COMPLETED, *_OVER)
+async def _run(handler: Handler, payment: Payment) -> None:
+    outcome = handler(payment)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+def _together(raised: Sequence[BaseException]) -> Exception:
+    """What several handlers raised, as one."""
+    errors = [
+        error if isinstance(error, Exception) else RuntimeError(f"ended by {type(error).__name__}")
+        for error in raised
+    ]
+    if len(errors) == 1:
+        return errors[0]
+    words = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
+    return ExceptionGroup(words, errors)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from onsettle.engine import confirmer
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
 from tests.acceptance import guide
@@ -183,6 +184,18 @@ async def _foreign(now: Scene) -> Made:
     assert "not ours" in now.said["doctor"].out
 
 
+@scene("The alarms `asset_unavailable` and `mint_token_unavailable`")
+async def _no_token(now: Scene) -> Made:
+    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    nothing = "0x" + "77" * 20
+    assets = f"{now.stack.asset},{nothing}"
+    async with now.stack.engine(start=False, assets=assets, mint_tokens=nothing):
+        yield
+    assert f"asset_unavailable       {nothing}" in now.said["alarms"].out
+    assert f"mint_token_unavailable  {nothing}" in now.said["alarms"].out
+    assert "asset_unavailable" in now.said["doctor"].out
+
+
 @scene('"replacement transaction underpriced", or a transaction that nobody mines')
 async def _dear(now: Scene) -> Made:
     await now.sent()
@@ -267,6 +280,26 @@ async def _undelivered(now: Scene) -> Made:
     assert await alarms(now.engine) == []
 
 
+@scene("The alarms `chain_went_back` and `reorg_too_deep`")
+async def _shorter(now: Scene) -> Made:
+    patience, confirmer._LOST_S = confirmer._LOST_S, 0.3
+    before = await now.stack.rpc.call("evm_snapshot")
+    height = await now.stack.height()
+    await now.stack.mine(3)
+
+    async def at(wanted: int) -> bool:
+        row = await now.engine.db.fetchrow("network_get", only_network(now.engine).chain_id)
+        return row is not None and row["cursor_number"] == wanted
+
+    await eventually(lambda: at(height + 3))
+    await now.stack.rpc.call("evm_revert", before)
+    await eventually(lambda: at(height))
+    yield
+    confirmer._LOST_S = patience
+    assert "chain_went_back" in now.said["alarms"].out
+    assert await alarms(now.engine) == []
+
+
 @scene("The alarm `not_taken_over`")
 async def _not_taken(now: Scene) -> Made:
     await by_hand(now.stack, "insert into alarms values ('not_taken_over', 'payer', 'one row')")
@@ -320,12 +353,12 @@ def test_every_alarm_has_an_entry() -> None:
     """Whoever sees an alarm finds its name in the runbook."""
     text = (_ROOT / "docs" / "runbook.md").read_text("utf-8")
     source = _ROOT / "src" / "onsettle"
-    kinds = {"used_elsewhere", "reversed"}
+    kinds = {"used_elsewhere", "reversed", "asset_unavailable", "mint_token_unavailable"}
     for path in source.rglob("*.py"):
-        kinds |= set(re.findall(r'"alarm_raise"\)?,\s*"(\w+)"', path.read_text("utf-8")))
+        kinds |= set(re.findall(r'raise_alarm\w*\(\s*[\w.]+,\s*"(\w+)"', path.read_text("utf-8")))
     for path in source.rglob("*.sql"):
         kinds |= set(
             re.findall(r"into alarms[^;]*?select '(\w+)'", path.read_text("utf-8"), re.DOTALL)
         )
-    assert {"foreign_pending", "wallet_without_key"} <= kinds
+    assert {"foreign_pending", "not_taken_over", "webhook_gone", "wallet_without_key"} <= kinds
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []

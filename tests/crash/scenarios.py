@@ -244,6 +244,20 @@ async def _mint_retry(world: World) -> None:
     await world.command("mints", "retry", "--status", "pending", "--yes")
 
 
+async def _handled(world: World) -> None:
+    """A Python program with a handler is told of what the service settled."""
+    await world.sql("insert into channels values ('handler', 'python') on conflict do nothing")
+    at = await world.pay()
+    await world.is_(at, "completed")
+    await world.program(world.point)
+
+
+async def _handled_by_the_next(world: World) -> None:
+    await world.sql("update outbox set next_try_at = now() where status = 'pending'")
+    await world.program()
+    await world.sql("delete from channels where name = 'handler'")
+
+
 async def _first_start(world: World) -> None:
     """As on the first start: the chain was never followed, the nonces never read."""
     await world.sql(
@@ -290,4 +304,11 @@ SCENARIOS = [
     ),
     Scenario(name="retry", act=_retry, calm=_cheap_again, by_command=True),
     Scenario(name="mint retry", act=_mint_retry, calm=_mint_open, by_command=True),
+    Scenario(
+        name="handled",
+        act=_handled,
+        calm=_handled_by_the_next,
+        always=("outbox_delivered:after",),
+        by_command=True,
+    ),
 ]

@@ -25,13 +25,16 @@ _QUICK = {
 }
 
 
+_EFFECTS = ("sign", "replace", "fill", "broadcast", "handler")
+
+
 def _both_sides(point: str) -> bool:
     """Where the two sides differ in what the database or the world knows.
 
     Before a single statement all is as after what came before it: that is a point of its own.
     """
     name, _, side = point.partition(":")
-    return side == "after" or "." in name or name in ("sign", "replace", "fill", "broadcast")
+    return side == "after" or "." in name or name in _EFFECTS
 
 
 async def _points(world: World, scenario: Scenario, met: set[str]) -> list[str]:

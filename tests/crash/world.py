@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import asyncpg
 from onsettle.runtime import Engine
 from tests.harness.commands import onsettle
 from tests.harness.process import Ended, Process, post
+from tests.harness.processes import ROOT
 from tests.harness.receiver import SECRET, Receiver
 from tests.harness.stack import Stack, eventually
 
@@ -38,6 +40,8 @@ class World:
         #: ONSETTLE_POINT of the commands of a scenario.
         self.point = ""
         self.command_died = False
+        #: Where programs with handlers note the payments that they were told of.
+        self.handled = stack.folder / "handled"
         self._numbers = itertools.count(1)
         self._process: Process | None = None
 
@@ -60,6 +64,24 @@ class World:
         """One command, which is what is killed or traced in a scenario of commands."""
         answer = await onsettle(self.stack.process_environment(point=self.point), *args)
         self.command_died = answer.code == -signal.SIGKILL
+
+    async def program(self, point: str = "") -> None:
+        """A Python program with a handler, until nothing is left to be told or it dies."""
+        program = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.crash.program",
+            str(self.handled),
+            cwd=ROOT,
+            env=self.stack.process_environment(point=point),
+        )
+        try:
+            code = await asyncio.wait_for(program.wait(), 60)
+        finally:
+            if program.returncode is None:
+                program.kill()
+        self.command_died = code == -signal.SIGKILL
+        assert self.command_died or code == 0
 
     async def release_leases(self) -> None:
         """The holder is known to be dead: nobody waits for its lease to run out."""
@@ -190,6 +212,7 @@ async def kill_at(world: World, scenario: Scenario, point: str) -> bool:
         await scenario.act(world)
     except Ended:
         pass
+    died = world.command_died
     # Some points are met at the end only.
     if scenario.by_command:
         await world.process.kill()
@@ -197,7 +220,7 @@ async def kill_at(world: World, scenario: Scenario, point: str) -> bool:
         await world.process.stop()
     if scenario.calm is not None:
         await scenario.calm(world)
-    return world.command_died or world.process.killed
+    return died or world.process.killed
 
 
 async def converge(world: World) -> None:
@@ -224,6 +247,8 @@ async def converge(world: World) -> None:
     await world.process.stop()
     [row] = await world.sql("select count(*) as n from payment_queue")
     assert row["n"] == len(world.bodies) + world.written
-    told = await world.sql("select distinct id from outbox")
+    told = await world.sql("select id from outbox where channel = 'webhook'")
     assert {str(row["id"]) for row in told} <= set(world.receiver.tries)
+    handled = await world.sql("select payment_id from outbox where channel = 'handler'")
+    assert {str(row["payment_id"]) for row in handled} <= set(world.handled.read_text().split())
     await world.stack.verified(world.engine)

@@ -246,6 +246,22 @@ def _range_limit(random: Random, amount: float | None) -> Fault:
     return fault
 
 
+def _no_hashes(_random: Random, _amount: float | None) -> Fault:
+    """A node that does not take the hash of a block where a number can stand."""
+
+    def named(call: Request) -> bool:
+        return any(isinstance(p, dict) and "blockHash" in p for p in call.get("params", []))
+
+    inner = _instead(lambda call: error(call, -32602, "invalid argument: not a block number"))(
+        _random, _amount
+    )
+
+    async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
+        return await inner(calls, then=then, hit=lambda call: named(call) and hit(call))
+
+    return fault
+
+
 _SEND = "eth_sendRawTransaction"
 
 FAULTS: dict[str, Made] = {
@@ -288,6 +304,7 @@ FAULTS: dict[str, Made] = {
     "no_logs": _only("eth_getLogs", _changed(_missing("eth_getLogs", []))),
     "range_limit": _range_limit,
     "old_receipts": _old_receipts,
+    "no_hashes": _no_hashes,
     "old_nonce": _only(
         "eth_getTransactionCount", _changed(_missing("eth_getTransactionCount", "0x0"))
     ),

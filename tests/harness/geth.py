@@ -53,12 +53,14 @@ class GethRules:
         if tx.nonce < used:
             return _refuse(call, f"nonce too low: next nonce {used}, tx nonce {tx.nonce}")
         held = pool.get(tx.nonce)
-        if held is not None and not await self._knows(held.hash, then):
-            pool.pop(tx.nonce, None)
-            held = None
-        if held is not None and held.hash == hash_:
+        if held is not None and held.hash == hash_ and await self._knows(hash_, then):
             return _refuse(call, "already known")
-        if held is not None and not _pays_more(tx.max_fee, tx.priority_fee, held):
+        # The local chain forgets what a rising base fee has priced out; geth keeps it.
+        if (
+            held is not None
+            and held.hash != hash_
+            and not _pays_more(tx.max_fee, tx.priority_fee, held)
+        ):
             return _refuse(call, "replacement transaction underpriced")
         if held is None and self._gapped(pool, used, tx.nonce) >= ACCOUNT_QUEUE:
             return {"jsonrpc": "2.0", "id": call.get("id"), "result": hash_}

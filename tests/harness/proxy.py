@@ -102,15 +102,25 @@ class FaultProxy:
 
         `amount` is what the fault counts: seconds of a delay, blocks of a lag.
         """
-        rule = Rule(
+        rule = self._rule(name, methods, times, chance, amount)
+        self._rules.append(rule)
+        return rule
+
+    def _rule(
+        self,
+        name: str,
+        methods: Sequence[str] = (),
+        times: int | None = None,
+        chance: float = 1.0,
+        amount: float | None = None,
+    ) -> Rule:
+        return Rule(
             name=name,
             fault=FAULTS[name](self.random, amount),
             methods=frozenset(methods),
             times=times,
             chance=chance,
         )
-        self._rules.append(rule)
-        return rule
 
     def lie(
         self, where: Callable[[Request], bool], answer: Callable[[Request, Answer], Answer]
@@ -191,30 +201,40 @@ class FaultProxy:
         return web.json_response({"rules": rules, "injected": self.injected, "seen": self.seen})
 
     async def _change(self, request: web.Request) -> web.Response:
-        """PUT a list of {fault, methods, times, chance, amount}: it replaces all rules."""
-        wanted = await request.json()
-        self.clear()
-        for rule in wanted:
-            name, methods = rule.pop("fault"), rule.pop("methods", [])
-            self.script(name, *methods, **rule)
+        """PUT a list of {fault, methods, times, chance, amount}: it replaces all rules, or none."""
+        try:
+            wanted = [dict(each) for each in await request.json()]
+            rules = [self._rule(known(each.pop("fault", "")), **each) for each in wanted]
+        except (TypeError, ValueError) as error:
+            raise web.HTTPUnprocessableEntity(text=f"{error}\n") from None
+        self._rules = rules
         return await self._show(request)
 
 
-def add_by_text(proxy: FaultProxy, text: str, chance: float) -> None:
-    """Script `name` or `name:amount`."""
-    name, _, amount = text.partition(":")
+def known(name: str) -> str:
+    """`name` where there is such a fault; raises ValueError otherwise."""
     if name not in FAULTS:
-        raise SystemExit(f"no such fault: {name}; there are: {', '.join(sorted(FAULTS))}")
-    proxy.script(name, chance=chance, amount=float(amount) if amount else None)
+        raise ValueError(f"no such fault: {name}; there are: {', '.join(sorted(FAULTS))}")
+    return name
+
+
+def add_by_text(proxy: FaultProxy, text: str, chance: float) -> None:
+    """Script `name` or `name:amount`; raises ValueError where that can't be."""
+    name, _, amount = text.partition(":")
+    proxy.script(known(name), chance=chance, amount=float(amount) if amount else None)
 
 
 async def _serve(options: argparse.Namespace) -> None:
     proxy = FaultProxy(options.upstream, seed=options.seed, geth=options.geth)
     proxy.port = options.port
-    for text in filter(None, options.faults.split(",")):
-        add_by_text(proxy, text, options.chance)
+    try:
+        for text in filter(None, options.faults.split(",")):
+            add_by_text(proxy, text, options.chance)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     async with proxy:
-        print(f"{proxy.url} in front of {options.upstream}; rules and counts: {proxy.url}/faults")
+        where = f"{proxy.url} in front of {options.upstream}; rules and counts: {proxy.url}/faults"
+        print(where, flush=True)
         await asyncio.Event().wait()
 
 

@@ -36,6 +36,9 @@ class Receiver:
     messages: list[Message] = field(default_factory=list)
     most_at_once: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
+    #: These get no answer at all, until the receiver ends.
+    hangs: Callable[[Message], bool] = field(default=lambda _: False)
+    _end: asyncio.Event = field(default_factory=asyncio.Event)
     _now: int = 0
 
     @property
@@ -56,7 +59,7 @@ class Receiver:
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
         try:
-            await self.hold.wait()
+            await (self._end if self.hangs(message) else self.hold).wait()
             return self.answer(message)
         finally:
             self._now -= 1
@@ -78,4 +81,5 @@ async def receiving() -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver._end.set()
         await runner.cleanup()

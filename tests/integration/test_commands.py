@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
+from onsettle.api.app import create_app
 from onsettle.domain.settings import SPECS
 from tests.harness.commands import onsettle
+from tests.harness.http import serving
 from tests.harness.stack import Stack, eventually, ids_of
 
 
@@ -27,19 +29,22 @@ async def test_status_begins_with_the_verdict(stack: Stack) -> None:
 
 
 async def test_show_tells_everything_about_one_payment(stack: Stack) -> None:
-    """Facts, events, attempts and mints, for people and as JSON; an unknown id is said."""
+    """Facts, events, attempts and mints for people; as JSON, the very object of the API, so that a
+    script reads both. An unknown id is said."""
     environment = stack.process_environment()
     async with stack.engine() as engine:
         [payer] = await stack.payers(1)
         [id_] = ids_of(await engine.intake.submit_many([stack.body(engine, payer)]))
         await stack.all_are(engine, [id_], "completed")
         await stack.all_minted(engine, 1)
+    async with stack.engine(start=False) as engine, serving(create_app(engine)) as http:
+        told = (await http.get(f"/v1/payments/{id_}")).json()
     text = (await onsettle(environment, "show", str(id_))).ok().out
     for word in ("completed", payer.address, "events", "attempts", "mints"):
         assert word in text
     found = (await onsettle(environment, "show", str(id_), "--json")).ok().json
-    assert (found["id"], found["amount"]) == (str(id_), "10000")
-    assert [event["to_status"] for event in found["events"]][-1] == "completed"
+    assert found == told
+    assert [event["to"] for event in found["events"]][-1] == "completed"
     nobody = await onsettle(environment, "show", str(UUID(int=1)))
     assert (nobody.code, nobody.out) == (1, "")
     assert "There is no payment" in nobody.err
@@ -66,6 +71,16 @@ async def test_a_change_is_asked_for_and_a_dry_run_changes_nothing(stack: Stack)
         (await onsettle(environment, *change, "--yes")).ok()
         await follows("payment_batch_size", 70)
         assert "already" in (await onsettle(environment, *change, "--yes")).ok().out
+        change_json = (*change[:2], "71", "--json")
+        answer = {"key": "payment_batch_size", "before": "70", "value": "71"}
+        assert (await onsettle(environment, *change_json)).code == 2  # it can't ask
+        dry = (await onsettle(environment, *change_json, "--dry-run")).ok()
+        assert dry.json == {"dry_run": True, **answer}
+        await follows("payment_batch_size", 70)
+        changed = (await onsettle(environment, *change_json, "--yes")).ok()
+        assert changed.json == {"dry_run": False, **answer}
+        await follows("payment_batch_size", 71)
+        (await onsettle(environment, *change, "--yes")).ok()
         listed = (await onsettle(environment, "settings", "--json")).ok().json
         assert {row["key"]: row["value"] for row in listed}["payment_batch_size"] == "70"
         assert {row["key"] for row in listed} == set(SPECS)

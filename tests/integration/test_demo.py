@@ -15,13 +15,16 @@ from tests.harness.processes import ONSETTLE, bare_environment
 
 _KEYS = [
     "payments", "completed", "refused", "failed", "duplicates", "mints_completed",
+    "blocks_to_sent", "blocks_to_completed",
     "seconds_to_sent", "seconds_to_completed", "per_minute", "gas_per_payment", "sync", "verify_ok",
 ]  # fmt: skip
 
 
 @pytest.mark.timeout(240)
 def test_the_demo_settles_and_mints_every_good_payment(tmp_path: Path) -> None:
-    """Fifty payments complete and mint once each; the bad ones are told apart; the books agree."""
+    """Fifty payments are sent before a second block, complete, and mint once each; in sync mode
+    too, which takes at least four times the blocks. The bad ones are told apart; the books agree.
+    """
     run = subprocess.run(
         [ONSETTLE, "demo", "--json"],
         cwd=tmp_path,
@@ -40,8 +43,15 @@ def test_the_demo_settles_and_mints_every_good_payment(tmp_path: Path) -> None:
         "mints_completed": 50,
     }  # fmt: skip
     assert result["verify_ok"] is True
-    assert list(result["sync"]) == ["seconds_to_completed", "per_minute"]
-    assert result["sync"]["seconds_to_completed"] > result["seconds_to_completed"]
+    sync = result["sync"]
+    assert list(sync) == [
+        "completed", "mints_completed", "blocks_to_completed", "seconds_to_completed", "per_minute",
+    ]  # fmt: skip
+    assert (sync["completed"], sync["mints_completed"]) == (50, 50)
+    # Blocks, not seconds: a machine that is busy makes both later.
+    assert result["blocks_to_sent"] <= 1
+    assert sync["blocks_to_completed"] >= 5  # ten at a time
+    assert sync["blocks_to_completed"] >= 4 * result["blocks_to_completed"]
     assert run.stderr == ""
 
 

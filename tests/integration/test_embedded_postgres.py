@@ -16,7 +16,7 @@ import pytest
 
 from onsettle.local import place
 from onsettle.local.binaries import find_postgres_bin
-from onsettle.local.place import Account, PostgresFailed, find_place
+from onsettle.local.place import Account, Place, PostgresFailed, _take, find_place
 from onsettle.local.postgres import EmbeddedPostgres
 from onsettle.store.database import UNAVAILABLE
 from tests.harness.stack import eventually
@@ -249,6 +249,73 @@ def test_a_folder_lets_pass_whom_its_mode_names(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     assert [a._passes(tmp_path) for a in (account, mine)] == [False, True]
     assert not account.reaches(inner)
+
+
+def _place(folder: Path, account: Account) -> Place:
+    return Place(
+        account=account, programs=folder, home=folder / "home", socket=folder / "onsettle-pg-1"
+    )
+
+
+def _me(uid: int | None = None) -> Account:
+    """Who runs this test, or another user that root's server would run as."""
+    mine = os.geteuid() if uid is None else uid
+    return Account(name="me", uid=mine, gid=os.getegid(), switched=uid is not None)
+
+
+def _watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """What is given to other users; nothing is."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _handle, *to: given.append(to))
+    monkeypatch.setattr(os, "chown", lambda _path, *to: given.append(to))
+    return given
+
+
+def test_a_link_under_our_name_is_refused_and_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the folder for temporary files gets nothing else changed by it."""
+    given = _watched(monkeypatch)
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    for account in (_me(), _me(os.geteuid() + 1)):
+        where = _place(tmp_path, account)
+        where.socket.unlink(missing_ok=True)
+        where.socket.symlink_to(victim)
+        with pytest.raises(PostgresFailed, match="remove it"):
+            _take(where.socket, account)
+    assert given == []
+    assert victim.stat().st_mode & 0o777 == 0o755
+
+
+def test_somebody_elses_folder_under_our_name_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither taken nor given away, and what to do is said."""
+    given = _watched(monkeypatch)
+    folder = tmp_path / "onsettle-pg-1"
+    folder.mkdir(mode=0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    for account in (_me(), _me(os.getuid() + 2)):
+        with pytest.raises(PostgresFailed, match="remove it"):
+            _take(folder, account)
+    assert given == []
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_only_a_folder_that_we_have_just_made_is_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root's new folders go to the user that PostgreSQL runs as; one with something in it stays."""
+    given = _watched(monkeypatch)
+    account = _me(os.geteuid() + 1)
+    where = _place(tmp_path, account)
+    where.make_folders()
+    assert given == [(account.uid, account.gid)] * 2
+    (where.socket / "something").touch()
+    with pytest.raises(PostgresFailed, match="remove it"):
+        where.make_folders()
+    assert len(given) == 3
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has a service user")

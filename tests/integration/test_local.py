@@ -35,9 +35,11 @@ def _left_over(folder: str) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def local(folder: Path, *options: str) -> Iterator[Process]:
+def local(
+    folder: Path, *options: str, variables: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     options = options or ("--port", str(free_port()), "--block-time", "0.5")
-    environment = bare_environment() | {"ONSETTLE_DATA_DIR": str(folder)}
+    environment = bare_environment() | {"ONSETTLE_DATA_DIR": str(folder)} | dict(variables or {})
     with running(folder, environment, "local", *options) as process:
         yield process
 
@@ -177,3 +179,40 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
             assert f"Port {port} can't be used" in said
             assert "--port" in said
     assert _left_over(str(folder)) == []
+
+
+async def test_in_the_shell_of_an_earlier_start_the_embedded_database_starts_again(
+    folder: Path,
+) -> None:
+    """With the variables of local.env set, DATABASE_URL names the folder's own server: it is
+    started, not looked for."""
+    with local(folder) as first:
+        _, variables = ready(first)
+        await leave_a_mark(variables)
+        assert first.end(signal.SIGTERM) == 0
+    with local(folder, variables=variables) as second:
+        assert ready(second)[1]["DATABASE_URL"] == variables["DATABASE_URL"]
+        assert await sql(variables, "select count(*) from mark") == 0
+        assert second.end(signal.SIGTERM) == 0
+    assert _left_over(str(folder)) == []
+
+
+def test_a_database_that_does_not_answer_is_said_instead_of_ready(folder: Path) -> None:
+    """With a DATABASE_URL that leads nowhere it ends with an error, and prints no environment."""
+    nowhere = {"DATABASE_URL": f"postgresql://u:hush@127.0.0.1:{free_port()}/db"}
+    with local(folder, variables=nowhere) as process:
+        out, _ = process.popen.communicate(timeout=60)
+        assert (process.popen.returncode, out) == (1, "")
+        assert "The database can't be reached" in process.said
+        assert "hush" not in process.said
+    assert not (folder / "local.env").exists()
+    assert _left_over(str(folder)) == []
+
+
+async def test_a_database_that_answers_is_used(folder: Path, dsn: str) -> None:
+    """With a DATABASE_URL that works, that is what it prints, and no other server runs."""
+    with local(folder, variables={"DATABASE_URL": dsn}) as process:
+        _, variables = ready(process)
+        assert variables["DATABASE_URL"] == dsn
+        assert not (folder / "postgres").exists()
+        assert process.end(signal.SIGTERM) == 0

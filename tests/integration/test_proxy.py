@@ -1,7 +1,10 @@
 """The lying node lies as it is told, and only so: what it plants is what the engine meets."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from onsettle.chain.answers import SendKind
@@ -11,6 +14,7 @@ from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import SignedTransaction, UnsignedTransaction
 from tests.harness.contracts import mined
+from tests.harness.processes import ROOT
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack
 
@@ -201,3 +205,62 @@ async def test_two_nodes_of_one_chain_disagree(stack: Stack) -> None:
         heights = [endpoint.stats.height for endpoint in pool.endpoints]
         assert heights == [await stack.height() - 4, await stack.height()]
         assert pool.best() is pool.endpoints[1]
+
+
+async def test_the_rules_are_read_and_replaced_over_http(bench: Bench) -> None:
+    """PUT /faults replaces all rules; a list with one that can't be is refused with 422, and the
+    rules stay as they are."""
+    async with httpx.AsyncClient(base_url=bench.proxy.url) as http:
+        drops = [{"fault": "drop", "methods": ["eth_gasPrice"], "times": 1}]
+        assert (await http.put("/faults", json=drops)).status_code == 200
+        for wrong in (
+            [{"fault": "no_such"}],
+            [{"fault": "delay"}, {"fault": "drop", "how": "often"}],
+            [{"methods": ["eth_gasPrice"]}],
+            ["drop"],
+            7,
+        ):
+            refused = await http.put("/faults", json=wrong)
+            assert refused.status_code == 422, wrong
+        assert (
+            "no such fault: no_such"
+            in (await http.put("/faults", content=b'[{"fault": "no_such"}]')).text
+        )
+        assert (await http.put("/faults", content=b"[{")).status_code == 422
+        with pytest.raises(RpcUnavailable):
+            await bench.node.call("eth_gasPrice")
+        assert await bench.node.call("eth_gasPrice")
+        shown = (await http.get("/faults")).json()
+        assert shown["rules"] == [{"fault": "drop", "methods": ["eth_gasPrice"]}]
+        assert shown["injected"] == {"drop": 1}
+        assert shown["seen"]["eth_gasPrice"] == 2
+        assert (await http.put("/faults", json=[])).json()["rules"] == []
+
+
+async def test_the_proxy_is_started_by_hand(stack: Stack) -> None:
+    """`python -m tests.harness.proxy` stands in front of a node with the faults that are named; a
+    fault that there is not ends it with the list."""
+    command = [sys.executable, "-m", "tests.harness.proxy", "--upstream", stack.chain.rpc_url]
+    refused = await asyncio.create_subprocess_exec(
+        *command, "--faults", "no_such", stderr=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    _, said = await asyncio.wait_for(refused.communicate(), 30)
+    assert refused.returncode == 1
+    assert b"no such fault: no_such" in said
+    started = await asyncio.create_subprocess_exec(
+        *command, "--faults", "delay:0.01,internal_error", "--chance", "1", "--geth",
+        stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    assert started.stdout is not None
+    try:
+        line = (await asyncio.wait_for(started.stdout.readline(), 30)).decode()
+        url = line.partition(" ")[0]
+        async with httpx.AsyncClient() as http:
+            rules = (await http.get(f"{url}/faults")).json()["rules"]
+        assert [rule["fault"] for rule in rules] == ["delay", "internal_error"]
+        async with Pool([url], probe_interval_s=0) as pool:
+            with pytest.raises(RpcError, match="Internal error"):
+                await pool.call("eth_chainId")
+    finally:
+        started.kill()
+        await started.wait()

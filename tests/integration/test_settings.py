@@ -1,5 +1,7 @@
 """Runtime settings: rows that anybody may change with SQL, in force without a restart."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -9,11 +11,13 @@ import structlog
 from onsettle.domain.settings import DEFAULTS, SPECS, render
 from onsettle.engine.request import Refused
 from onsettle.engine.settings import SettingsReader
+from onsettle.runtime import Engine
 from onsettle.store.database import Database
 from onsettle.store.migrate import migrate
 from tests.harness.books import accepted, attempts, becomes, by_hand, in_force, quick, transactions
 from tests.harness.commands import onsettle
-from tests.harness.stack import Stack, eventually
+from tests.harness.proxy import FaultProxy
+from tests.harness.stack import Stack, eventually, only_network
 
 #: For each setting a value that is not its default, and one that is not allowed.
 _SAMPLES: dict[str, tuple[str, str]] = {
@@ -207,3 +211,39 @@ async def test_confirmations_and_timeout_follow_the_settings(stack: Stack) -> No
         await in_force(stack, engine, payment_confirmations=1)
         await stack.mine()
         await stack.all_are(engine, [second], "completed")
+
+
+async def test_the_rpc_limit_holds_in_every_process(stack: Stack) -> None:
+    """The one that follows the chain and the one that does not: within two seconds of the change
+    neither asks its endpoint for more."""
+    async with FaultProxy(stack.rpc_url) as proxy, stack.engine() as first:
+        await quick(stack, first)
+
+        async def follows() -> bool:
+            [row] = await first.db.fetch("networks_all")
+            return bool(row["following_since"])
+
+        await eventually(follows)
+        async with stack.engine(rpc_urls=proxy.url) as second:
+            for engine in (first, second):
+                assert await _calls_in_a_second(engine) > 20
+            await stack.set(first, rpc_requests_per_second=4)
+            limits = [only_network(engine).pool.endpoints[0]._limiter for engine in (first, second)]
+
+            async def limited() -> bool:
+                return [limit.rate for limit in limits] == [4, 4]
+
+            await eventually(limited, within_s=2)
+            for engine in (first, second):
+                assert await _calls_in_a_second(engine) <= 8
+
+
+async def _calls_in_a_second(engine: Engine) -> int:
+    """How often a hurried caller is answered beside the engine's own loops."""
+    count, pool = 0, only_network(engine).pool
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while True:
+                await pool.call("eth_chainId")
+                count += 1
+    return count

@@ -1,7 +1,6 @@
 """Stopping, starting and replacing workers, as real processes and with payments in flight."""
 
 import asyncio
-import socket
 from functools import partial
 from uuid import UUID
 
@@ -22,6 +21,16 @@ async def ended(worker: asyncio.subprocess.Process) -> None:
     worker.terminate()
     _, err = await asyncio.wait_for(worker.communicate(), _LEAVES_S)
     assert worker.returncode == 0, err.decode()[-2000:]
+
+
+async def address_of(service: asyncio.subprocess.Process) -> str:
+    """Where it says that it listens."""
+    assert service.stderr is not None
+    async with asyncio.timeout(_LEAVES_S):
+        while line := (await service.stderr.readline()).decode():
+            if line.startswith("Listening on "):
+                return line.removeprefix("Listening on ").strip()
+    raise AssertionError("it ended")
 
 
 async def holders(engine: Engine) -> set[str]:
@@ -88,17 +97,15 @@ async def test_sigterm_is_obeyed_while_the_node_does_not_answer(stack: Stack) ->
 
 
 async def test_serve_obeys_sigterm_with_a_stream_open(stack: Stack) -> None:
-    """The API closes with its clients still connected; what it acknowledged is settled by the next
-    process."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    env = stack.process_environment(port=str(port))
+    """The API says where it listens, on whatever port it got, and closes with its clients still
+    connected; what it acknowledged is settled by the next process."""
+    env = stack.process_environment(port="0")
     async with stack.engine(start=False) as engine:
         await quick(stack, engine)
         [payer] = await stack.payers(1)
         await stack.hold_blocks()
         service = await start(env, "serve")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=await address_of(service)) as client:
 
             async def ready() -> bool:
                 try:

@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from onsettle.cli import COMMANDS, main
+from onsettle.cli.demo import is_whole
+from onsettle.cli.problems import explain
 from onsettle.cli.status import network_words
 from onsettle.log import set_up
 
@@ -53,6 +55,56 @@ def test_a_database_that_is_down_is_said_in_one_sentence(args: list[str]) -> Non
     assert "hush" not in result.stderr
 
 
+def test_the_name_of_a_file_is_never_repeated() -> None:
+    """What the system says about a file it can't open holds what was typed for its name."""
+    said = explain(OSError(36, "File name too long", "0x" + "5e" * 32))
+    assert "5e5e" not in said
+    assert "File name too long" in said
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown", "password"),
+    [
+        ("postgresql://me:p%40ss%3Aw@h:5433/db", "postgresql://me@h:5433/db", "p@ss:w"),
+        ("postgres://me:hush@a:1,b:2/db?target_session_attrs=primary",
+         "postgres://me@a:1,b:2/db?target_session_attrs=primary", "hush"),
+        ("postgresql:///db?host=/run/pg&user=me&password=hu%20sh",
+         "postgresql:///db?host=/run/pg&user=me", "hu sh"),
+        ("postgresql://me@h/db", "postgresql://me@h/db", None),
+    ],
+)  # fmt: skip
+def test_psql_gets_the_password_by_its_environment(
+    dsn: str, shown: str, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its arguments, which every user of the machine can read; and what is set for another
+    program does not lead it elsewhere."""
+    psql = tmp_path / "psql"
+    psql.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > said\nenv >> said\nexit 7\n')
+    psql.chmod(0o755)
+    monkeypatch.setattr("onsettle.local.binaries.find_postgres_bin", lambda: tmp_path)
+    result = run(
+        "psql", "-c", "select 1", DATABASE_URL=dsn, PGHOST="elsewhere", PGOPTIONS="-c x=1",
+        PGPASSFILE="/a/file",
+    )  # fmt: skip
+    assert result.exit_code == 7
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[:3] == [shown, "-c", "select 1"]
+    told = {line for line in said if line.startswith("PG")}
+    secret = set() if password is None else {f"PGPASSWORD={password}"}
+    assert told == {"PGAPPNAME=onsettle psql", "PGPASSFILE=/a/file"} | secret
+
+
+@pytest.mark.parametrize("name", ["serve", "worker", "verify"])
+def test_keys_separated_by_spaces_are_never_shown(name: str) -> None:
+    """The start ends in words that name the variable."""
+    keys = " ".join(["0x" + digits * 32 for digits in ("5e", "6f", "7a", "8b")])
+    result = run(name, ONSETTLE_RPC_URLS="http://127.0.0.1:9", ONSETTLE_PAYMENT_KEYS=keys)
+    assert result.exit_code == 1
+    assert "ONSETTLE_PAYMENT_KEYS, item 1," in result.stderr
+    assert "separate keys by commas" in result.stderr
+    assert "5e5e" not in result.output
+
+
 @pytest.mark.parametrize("name", ["serve", "worker", "verify"])
 def test_nothing_settles_without_a_network(name: str) -> None:
     result = run(name)
@@ -74,6 +126,26 @@ def test_a_setting_is_checked_before_the_database_is_asked(
     result = run("settings", key, value, "--yes")
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("mark", ["#", "/", "?"])
+def test_a_password_that_breaks_the_url_is_not_printed(mark: str) -> None:
+    """The command says how to write it, and shows no part of it."""
+    result = run("status", DATABASE_URL=f"postgresql://u:s3cret{mark}x@h/db")
+    assert result.exit_code == 1
+    assert "DATABASE_URL can't be read: percent-encode" in result.stderr
+    assert "s3cret" not in result.output
+
+
+def test_an_unexpected_error_is_told_by_its_place_and_not_by_what_it_quotes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its text repeats the value that could not be read, and that may be a secret."""
+    monkeypatch.setattr("onsettle.cli.session.load", lambda: int("s3cret"))
+    result = run("status")
+    assert result.exit_code == 1
+    assert "ValueError in test_cli.py, line" in result.stderr
+    assert "s3cret" not in result.output
 
 
 def test_a_configuration_error_names_the_variable() -> None:
@@ -104,3 +176,22 @@ def test_status_tells_a_network_that_nobody_reads() -> None:
     assert network_words(row) == "block 7, read 1.5 s ago"
     assert "no RPC endpoint answers" in network_words(row | {"looked_ago_s": 65.0})
     assert network_words(row | {"looked_ago_s": None}) == "not read yet"
+
+
+def _demo(**changed: object) -> dict[str, object]:
+    sync = {"completed": 7, "mints_completed": 7}
+    return {
+        "payments": 7, "completed": 7, "mints_completed": 7, "refused": 1, "failed": 1,
+        "duplicates": 1, "sync": sync, "verify_ok": True, **changed,
+    }  # fmt: skip
+
+
+def test_the_demo_succeeds_only_as_a_whole() -> None:
+    """Whichever of its numbers is not what it must be, the exit code is not 0."""
+    assert is_whole(_demo())
+    for name in ("completed", "mints_completed", "refused", "failed", "duplicates"):
+        assert not is_whole(_demo(**{name: 0})), name
+        assert not is_whole(_demo(**{name: 2})), name
+    assert not is_whole(_demo(verify_ok=False))
+    assert not is_whole(_demo(sync={"completed": 6, "mints_completed": 7}))
+    assert not is_whole(_demo(sync={"completed": 7, "mints_completed": 6}))

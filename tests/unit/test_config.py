@@ -166,6 +166,26 @@ class TestKeys:
         assert said.startswith("ONSETTLE_PAYMENT_KEYS, item 2, is neither a private key")
         assert OTHER_KEY[:8] not in said
 
+    @pytest.mark.parametrize("between", [" ", ";", "\n", "/"])
+    def test_keys_without_commas_are_told_so_and_never_shown(
+        self, folder: Path, between: str
+    ) -> None:
+        """Four keys in one item are longer than a file's name may be."""
+        for pairs in (1, 2, 40):
+            keys = between.join([KEY, OTHER_KEY] * pairs)
+            said = problem(NETWORK | {"ONSETTLE_PAYMENT_KEYS": keys}, folder)
+            assert said.startswith("ONSETTLE_PAYMENT_KEYS, item 1, is neither a private key")
+            assert said.endswith("separate keys by commas.")
+            assert KEY[:8] not in said
+
+    def test_a_home_folder_that_is_not_there_is_told(self, folder: Path) -> None:
+        """For a keystore, the data folder and the file itself, without the value."""
+        for name in ("ONSETTLE_PAYMENT_KEYS", "ONSETTLE_DATA_DIR", "ONSETTLE_CONFIG"):
+            said = problem(NETWORK | {name: "~nobody-of-this-name/x"}, folder)
+            assert said.startswith(name)
+            assert "home folder (~) that this machine does not have" in said
+            assert "nobody-of-this-name" not in said
+
 
 class TestService:
     def test_other_machines_are_served_only_with_api_keys(self, folder: Path) -> None:
@@ -209,6 +229,12 @@ class TestService:
     def test_the_data_directory_is_absolute_from_the_start(self, folder: Path) -> None:
         config = load({"ONSETTLE_DATA_DIR": "state"}, folder)
         assert config.data_dir == folder / "state"
+
+    @pytest.mark.parametrize("name", ["API_KEYS", "PAY_TO", "ASSETS", "PAYMENT_KEYS", "RPC_URLS"])
+    def test_a_list_that_is_set_names_something(self, folder: Path, name: str) -> None:
+        """A comma is not a list of keys: it would leave the service open to everybody."""
+        said = problem({"ONSETTLE_RPC_URLS": RPC, f"ONSETTLE_{name}": " , ,"}, folder)
+        assert said.startswith(f"ONSETTLE_{name} is set and names nothing")
 
     def test_other_variables_are_checked_too(self, folder: Path) -> None:
         env = {
@@ -361,7 +387,42 @@ class TestSecrets:
         with pytest.raises(ConfigError) as caught:
             load(broken, folder)
         named = {said.split()[0].rstrip(",") for said in caught.value.problems}
-        # Any text can be a password, and a database's driver reads the rest of its URL.
-        assert named == set(self.ENV) - {"ONSETTLE_KEYSTORE_PASSWORD", "DATABASE_URL"}
+        # Any text can be a password.
+        assert named == set(self.ENV) - {"ONSETTLE_KEYSTORE_PASSWORD"}
         assert not [secret for secret in self.HIDDEN if secret in str(caught.value)]
         assert caught.value.__context__ is None
+
+    @pytest.mark.parametrize("in_file", [False, True])
+    @pytest.mark.parametrize(
+        "mark", ["#", "/", "?", "@", ":", "%", "[", "]", " ", "℀", "/?", "?a=", "#/"]
+    )
+    @pytest.mark.parametrize("start", ["s3cret", "1234"])
+    def test_a_password_that_breaks_the_url_is_never_told(
+        self, folder: Path, start: str, mark: str, in_file: bool
+    ) -> None:
+        """A raw special character is refused, in the environment and in the file, with the way to
+        write it and without any part of the password."""
+        url = f"postgresql://u:{start}{mark}hush@h/db"
+        if in_file:
+            (folder / "onsettle.toml").write_text(f'database_url = "{url}"', encoding="utf-8")
+        said = problem({} if in_file else {"DATABASE_URL": url}, folder)
+        assert said.startswith("DATABASE_URL can't be read: percent-encode special characters")
+        assert start not in said
+        assert "hush" not in said
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgres://h",
+            "postgresql:///db",
+            "postgresql://onsettle@/onsettle?host=/run/some-folder",
+            "postgresql://u:p%23%2F%3A%40%25@h:5432/db",
+            "postgresql://u@h1:5432,h2.example:5433/db?target_session_attrs=primary&sslmode=require",
+            "postgresql://u:p@[::1]:5432,10.0.0.1/db?application_name=a%20b",
+            "postgresql://u:p@%2Frun%2Fpostgresql/db",
+            "postgresql://u@h/db?port=5432&password=a@b",
+        ],
+    )
+    def test_a_url_that_drivers_read_is_taken_as_it_is(self, folder: Path, url: str) -> None:
+        """One host or many, a socket, an IPv6 address, options, an encoded password."""
+        assert load({"DATABASE_URL": url}, folder).database_url == url

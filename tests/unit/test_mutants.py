@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.catalog import MUTANTS, Mutant
+from tests.mutants.faults import TESTS, Fault
 
 _ROOT = Path(__file__).parents[2]
 
@@ -16,7 +17,7 @@ def test_a_mutant_changes_one_place_and_names_a_test_that_exists(mutant: Mutant)
     text = (_ROOT / "src" / "onsettle" / mutant.file).read_text("utf-8")
     assert text.count(mutant.find) == 1
     assert mutant.find != mutant.put
-    path, _, name = mutant.test.partition("::")
+    path, _, name = mutant.test.partition("[")[0].partition("::")
     tests = (_ROOT / path).read_text("utf-8")
     assert not name or re.search(rf"def {re.escape(name)}\(", tests)
 
@@ -24,3 +25,21 @@ def test_a_mutant_changes_one_place_and_names_a_test_that_exists(mutant: Mutant)
 def test_every_promise_has_a_mutant() -> None:
     """Each of the ten promises is broken by at least one of them."""
     assert {mutant.promise for mutant in MUTANTS} == set(range(1, 11))
+
+
+def test_every_fault_has_a_mutant_that_a_named_test_kills() -> None:
+    """Each fault that has been met in the field is one that some mutant would not live through, and
+    the test that kills it is one of those that the fault names."""
+    assert set(TESTS) == set(Fault)
+    for fault in Fault:
+        killers = {
+            mutant.test.partition("[")[0].rpartition("::")[2]
+            for mutant in MUTANTS
+            if mutant.fault is fault
+        }
+        assert killers & set(TESTS[fault]), fault
+
+
+def test_a_mutant_has_a_name_of_its_own() -> None:
+    """`make mutants MUTANT=...` runs the one that is meant."""
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

@@ -66,6 +66,18 @@ _LATER = _NOW + timedelta(seconds=30)
             "marked by hand; nonce 7",
             "completes if that lands",
         ),
+        (
+            replace(_SENT, status=PaymentStatus.COMPLETED, reason="landed", needs_lookup=True),
+            _AROUND,
+            "took back the block it completed in; nonce 7",
+            "stays completed when that lands",
+        ),
+        (
+            replace(_SENT, status=PaymentStatus.COMPLETED, reason="manual", carrying=None),
+            _AROUND,
+            "completed by hand, and no transaction",
+            "reversed",
+        ),
     ],
 )
 def test_the_nearest_cause_is_named(

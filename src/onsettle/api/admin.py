@@ -14,6 +14,7 @@ from onsettle.domain.settings import DEFAULTS, SPECS, InvalidSetting, parse, ren
 from onsettle.engine.recovery import Recovery
 from onsettle.engine.request import Refused
 from onsettle.runtime import Engine
+from onsettle.store.database import sql
 
 log = structlog.get_logger()
 
@@ -50,8 +51,9 @@ def admin(engine: Engine) -> APIRouter:
 
 def _add_settings(routes: APIRouter, engine: Engine) -> None:
     async def write(changes: dict[str, str]) -> Json:
-        for key, value in changes.items():
-            await engine.db.execute("setting_write", key, value)
+        async with engine.db.transaction("settings_change") as connection:
+            for key, value in changes.items():
+                await connection.execute(sql("setting_write"), key, value)
         log.info("settings_changed", **changes)
         return Json({"settings": await _settings(engine)})
 
@@ -106,9 +108,9 @@ def _add_recovery(routes: APIRouter, engine: Engine) -> None:
     async def retry(request: Request) -> Json:
         """Looked up on the chain first; each is told its verdict. `dry_run`: only told."""
         body = await read_json(request)
-        ids = _ids(body)
+        ids, dry = _ids(body), _dry_run(body)
         cases = await recovery.look(ids)
-        if not (isinstance(body, dict) and body.get("dry_run") is True):
+        if not dry:
             cases = await recovery.apply(cases)
             engine.worker.hint()
         missing = set(ids) - {case.id for case in cases}
@@ -129,3 +131,11 @@ def _ids(body: object) -> list[uuid.UUID]:
         return list(dict.fromkeys(uuid.UUID(each) for each in given))
     except (ValueError, TypeError, AttributeError):
         raise Refused("invalid_request", "ids holds something that is not a payment id") from None
+
+
+def _dry_run(body: object) -> bool:
+    """Whoever writes "true" or 1 means it: that must not be taken for a retry."""
+    given = body.get("dry_run", False) if isinstance(body, dict) else False
+    if not isinstance(given, bool):
+        raise Refused("invalid_request", "dry_run must be true or false")
+    return given

@@ -27,6 +27,8 @@ def create_app(engine: Engine) -> FastAPI:
         version=version("onsettle"),
         description="Settles signed EIP-3009 payments, and delivers what was paid for once.",
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere
+        redoc_url=None,
     )
     add_problems(app)
     watch = Watch(engine.db)

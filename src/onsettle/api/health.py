@@ -1,10 +1,11 @@
 """Liveness and readiness."""
 
-from typing import Any
-
 from fastapi import APIRouter
 
+from onsettle.api import schemas
 from onsettle.api.answers import Json
+from onsettle.api.problems import problem
+from onsettle.engine.request import Refused
 from onsettle.runtime import Engine
 from onsettle.store.database import UNAVAILABLE
 
@@ -12,23 +13,27 @@ from onsettle.store.database import UNAVAILABLE
 def health(engine: Engine) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
+    @routes.head("/healthz", include_in_schema=False)  # load balancers ask so
     @routes.get("/healthz", summary="The process answers")
     async def alive() -> dict[str, str]:
         return {"status": "ok"}
 
-    @routes.get("/readyz", summary="It can take and settle payments; or why not, in words")
+    @routes.head("/readyz", include_in_schema=False)
+    @routes.get("/readyz", **schemas.READY)
     async def ready() -> Json:
-        problems = await _problems(engine)
-        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
-        return Json(answer, 503 if problems else 200)
+        down = await _down(engine) if engine.prepared else []
+        problems = [*engine.problems, *down]
+        if engine.ready and not down:
+            return Json({"ready": True, "problems": problems})
+        refused = Refused("not_ready", "; ".join(problems), 503)
+        return problem(refused, ready=False, problems=problems)
 
     return routes
 
 
-async def _problems(engine: Engine) -> list[str]:
-    problems = engine.problems
-    if not engine.prepared:
-        return problems
+async def _down(engine: Engine) -> list[str]:
+    """What does not answer now."""
+    problems = [] if engine.working else ["the worker is not started"]
     try:
         await engine.db.fetch("settings_read")
     except UNAVAILABLE as error:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BeforeValidator
 
 from onsettle.api import schemas
 from onsettle.api.answers import Json
@@ -22,6 +23,8 @@ from onsettle.runtime import Engine
 from onsettle.store.database import Record
 
 MAX_PAGE = 100
+#: A filter without a value, as forms send it, filters nothing.
+_EMPTY = BeforeValidator(lambda value: None if value == "" else value)
 
 
 def payments(engine: Engine) -> APIRouter:
@@ -50,9 +53,11 @@ def payments(engine: Engine) -> APIRouter:
     @routes.get("/v1/payments", **schemas.LIST)
     async def listed(
         request: Request,
-        status: PaymentStatus | None = None,
-        payer: Annotated[str | None, Query(description="an address")] = None,
-        cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+        status: Annotated[PaymentStatus | None, _EMPTY] = None,
+        payer: Annotated[str | None, _EMPTY, Query(description="an address")] = None,
+        cursor: Annotated[
+            str | None, _EMPTY, Query(description="`next` of the page before")
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 20,
     ) -> Json:
         need_key(request, config)

@@ -29,14 +29,18 @@ def document(error: Refused) -> dict[str, Any]:
     }
 
 
-def problem(error: Refused, headers: dict[str, str] | None = None) -> Json:
+def problem(error: Refused, headers: dict[str, str] | None = None, **more: object) -> Json:
+    """`more`: members beside those that every problem has."""
     headers = dict(headers or {})
     if error.status in _RETRY_AFTER:
         headers["Retry-After"] = _RETRY_AFTER[error.status]
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Json(
-        document(error), error.status, headers=headers, media_type="application/problem+json"
+        document(error) | more,
+        error.status,
+        headers=headers,
+        media_type="application/problem+json",
     )
 
 

@@ -258,6 +258,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+class Readiness(BaseModel):
+    ready: bool
+    problems: list[str]
+
+
 class EventPage(BaseModel):
     events: list[EventView]
 
@@ -275,6 +280,13 @@ EVENTS: dict[str, Any] = {
             "description": "`status` events with an id, then `final`; Last-Event-ID is honoured",
         },
         **problems(s404="there is none"),
+    },
+}
+READY: dict[str, Any] = {
+    "summary": "It can take and settle payments; or why not, in words",
+    "responses": {
+        200: {"model": Readiness},
+        **problems(s503="not ready: with `ready` and `problems` beside the members of a problem"),
     },
 }
 SETTINGS: dict[str, Any] = {

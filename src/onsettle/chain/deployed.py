@@ -31,9 +31,9 @@ async def with_code(endpoint: Endpoint, addresses: Sequence[str]) -> set[str]:
         data = _PROGRAM + b"".join(bytes(12) + bytes.fromhex(a[2:]) for a in some)
         try:
             answer = await endpoint.call("eth_call", {"data": "0x" + data.hex()}, "latest")
-        except RpcError:
-            answer = None
-        flags = bytes.fromhex(answer[2:]) if isinstance(answer, str) else b""
+            flags = bytes.fromhex(answer[2:]) if isinstance(answer, str) else b""
+        except (RpcError, ValueError):
+            flags = b""
         if len(flags) != len(some):
             found |= await _one_by_one(endpoint, some)
             continue

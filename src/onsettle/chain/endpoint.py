@@ -71,6 +71,8 @@ class Endpoint:
         self.stats = EndpointStats()
         self._max_batch = max_batch
         self._takes_batches = True
+        #: Whether it reads at a block that is named by its hash, as far as is known.
+        self.reads_by_hash = True
         self._limiter = RateLimiter()
         self._ids = itertools.count(1)
         self._limited_in_a_row = 0

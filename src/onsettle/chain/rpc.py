@@ -133,12 +133,14 @@ class Pool:
         raise failure
 
     async def broadcast(
-        self, raws: Sequence[bytes], *, timeout_s: float = 10.0
+        self, raws: Sequence[bytes], *, timeout_s: float = 10.0, again: bool = False
     ) -> list[SendAnswer]:
         """Send each signed transaction to the best endpoint; one answer for each, in order.
 
-        What no node answered for is sent, the same bytes, once more by the next endpoint. Never
-        raises for a fault of a node: that is SendKind.UNKNOWN.
+        What no node answered for is sent, the same bytes, once more by the next endpoint. `again`
+        says that they were sent before and are in no block: the next endpoint gets all of them, for
+        a node may take bytes and drop them. Never raises for a fault of a node: that is
+        SendKind.UNKNOWN.
         """
         calls = [Call("eth_sendRawTransaction", ("0x" + raw.hex(),)) for raw in raws]
         hashes = ["0x" + keccak(raw).hex() for raw in raws]
@@ -147,12 +149,12 @@ class Pool:
         points.reached("broadcast:before")
         answers = await first.attempt(calls, timeout_s=timeout_s, in_order=True)
         sources = [first.name] * len(calls)
-        open_ = [i for i, answer in enumerate(answers) if isinstance(answer, RpcUnavailable)]
+        open_ = [i for i, a in enumerate(answers) if again or isinstance(a, RpcUnavailable)]
         if open_ and others:
             rest = [calls[i] for i in open_]
-            again = await others[0].attempt(rest, timeout_s=timeout_s, in_order=True)
-            for i, answer in zip(open_, again, strict=True):
-                if _says_more(answer, answers[i]):
+            second = await others[0].attempt(rest, timeout_s=timeout_s, in_order=True)
+            for i, answer in zip(open_, second, strict=True):
+                if isinstance(answers[i], RpcUnavailable) and _says_more(answer, answers[i]):
                     answers[i], sources[i] = answer, others[0].name
         points.reached("broadcast:after")
         return [

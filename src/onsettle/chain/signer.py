@@ -25,6 +25,7 @@ __all__ = [
     "load_signers",
 ]
 
+_LONGEST_PATH = 1024
 _HEX_KEY = re.compile(r"(?:0[xX])?[0-9a-fA-F]{64}")
 
 
@@ -126,13 +127,26 @@ def load_signers(specs: Sequence[str], password: str | None) -> list[LocalSigner
 def _load(spec: str, password: str | None) -> LocalSigner:
     if _HEX_KEY.fullmatch(spec):
         return LocalSigner.from_key(spec)
-    path = Path(spec).expanduser()
-    # A mistyped key must not come back as "no such file: <key>".
-    if not spec or len(spec) > 4096 or not path.is_file():
-        raise SignerError("neither a private key (64 hexadecimal digits) nor a keystore file")
+    path = _file(spec)
+    if path is None:
+        raise SignerError(
+            "neither a private key (64 hexadecimal digits) nor a keystore file;"
+            " separate keys by commas"
+        )
     if password is None:
         raise SignerError("a keystore needs ONSETTLE_KEYSTORE_PASSWORD")
     return LocalSigner.from_keystore(path, password)
+
+
+def _file(spec: str) -> Path | None:
+    """The file of this name; a mistyped key must not come back as "no such file: <key>"."""
+    if not spec or len(spec) > _LONGEST_PATH:
+        return None
+    try:
+        path = Path(spec).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError):  # too long, not ours to look at, or no such home folder
+        return None
 
 
 def assert_native() -> None:

@@ -2,10 +2,15 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onsettle.cli.session import json_option, plain, print_json
+from onsettle.cli.stopping import stop_event, unless_stopped
+
+if TYPE_CHECKING:
+    from onsettle.local.bench.run import Run
 
 
 @click.command()
@@ -17,7 +22,7 @@ from onsettle.cli.session import json_option, plain, print_json
 @click.option(
     "--save",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write the result into this folder too.",
+    help="Write latest.json and chart.svg into this folder too.",
 )
 def command(
     as_json: bool,
@@ -42,8 +47,9 @@ def command(
         statements=statements,
         say=lambda line: click.echo(line, err=True),
     )
-    asyncio.run(bench.all())
-    result = bench.result
+    result = asyncio.run(_measured(bench))
+    if result is None:
+        raise click.Abort
     if save is not None:
         _save(result, save)
     if as_json:
@@ -56,6 +62,11 @@ def command(
         show(result, Console(width=None if sys.stdout.isatty() else 160))
     if result["failures"]:
         raise SystemExit(1)
+
+
+async def _measured(bench: "Run") -> dict[str, Any] | None:
+    """What it found; None when a signal ended it. The servers that it started end with it."""
+    return await unless_stopped(stop_event(), bench.all())
 
 
 def _save(result: dict[str, object], folder: Path) -> None:

@@ -23,3 +23,9 @@ def bind(host: str, port: int) -> socket.socket:
         raise click.ClickException(
             f"{host}:{port} can't be bound: {error.strerror}. Set ONSETTLE_HOST or ONSETTLE_PORT."
         ) from None
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where it can be reached: with the port that it got, where 0 asked for any."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

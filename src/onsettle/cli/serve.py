@@ -20,7 +20,7 @@ async def _serve() -> None:
     import uvicorn
 
     from onsettle.api.app import create_app
-    from onsettle.cli.http import Server, bind
+    from onsettle.cli.http import Server, address_of, bind
     from onsettle.runtime import Engine
 
     stopped = stop_event()
@@ -39,7 +39,7 @@ async def _serve() -> None:
                         timeout_graceful_shutdown=5,
                     )
                 )
-                click.echo(f"Listening on http://{config.host}:{config.port}", err=True)
+                click.echo(f"Listening on {address_of(listener)}", err=True)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 waiting = asyncio.create_task(stopped.wait())
                 await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -26,7 +26,9 @@ def command(key: str | None, value: str | None, dry_run: bool, yes: bool, as_jso
     if key is not None and key not in SPECS:
         raise click.ClickException(f"{key} is not a setting; `onsettle settings` lists them.")
     if key is not None and value is not None:
-        change(key, value, dry_run=dry_run, yes=yes)
+        if as_json and not (yes or dry_run):
+            raise click.UsageError("--json asks nothing: add --yes or --dry-run.")
+        change(key, value, dry_run=dry_run, yes=yes, as_json=as_json)
         return
     rows = asyncio.run(_read())
     if key is not None:
@@ -39,13 +41,18 @@ def command(key: str | None, value: str | None, dry_run: bool, yes: bool, as_jso
         table(rows, {"key": "setting", "value": "value", "default": "default", "about": "about"})
 
 
-def change(key: str, text: str, *, dry_run: bool, yes: bool) -> None:
+def change(key: str, text: str, *, dry_run: bool, yes: bool, as_json: bool = False) -> None:
     """Validate, ask, write. Workers see it at their next tick."""
     try:
         value = render(parse(key, text))
     except InvalidSetting as error:
         raise click.ClickException(f"{error}.") from None
     before = next(row["value"] for row in asyncio.run(_read()) if row["key"] == key)
+    if as_json:
+        if before != value and not dry_run:
+            asyncio.run(_write(key, value))
+        print_json({"dry_run": dry_run, "key": key, "before": before, "value": value})
+        return
     if before == value:
         click.echo(f"{key} is {value} already.")
         return

@@ -18,8 +18,8 @@ _FACTS = (
 @click.argument("payment", metavar="ID", type=click.UUID)
 @json_option
 def command(payment: UUID, as_json: bool) -> None:
-    """Everything about one payment."""
-    found = asyncio.run(_read(payment))
+    """Everything about one payment; as JSON, the object of `GET /v1/payments/{id}`."""
+    found = asyncio.run(_read(payment, as_json=as_json))
     if found is None:
         raise click.ClickException(f"There is no payment {payment}.")
     if as_json:
@@ -28,11 +28,15 @@ def command(payment: UUID, as_json: bool) -> None:
         _print(found)
 
 
-async def _read(payment: UUID) -> dict[str, Any] | None:
+async def _read(payment: UUID, *, as_json: bool) -> dict[str, Any] | None:
+    from onsettle.api.views import whole
+
     async with opened() as db:
         row = await db.fetchrow("payment_get", payment)
         if row is None:
             return None
+        if as_json:
+            return await whole(db, row)
         return {
             **{name: row[name] for name in _FACTS},
             "mints": [dict(mint) for mint in await db.fetch("payment_mints", payment)],

@@ -56,7 +56,12 @@ def _of_env(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _of_file(env: Mapping[str, str], directory: Path) -> dict[str, Any]:
     named = env.get("ONSETTLE_CONFIG", "").strip()
-    path = directory / (Path(named).expanduser() if named else CONFIG_FILE)
+    try:
+        path = directory / (Path(named).expanduser() if named else CONFIG_FILE)
+    except RuntimeError:
+        raise ConfigError(
+            ["ONSETTLE_CONFIG begins with a home folder (~) that this machine does not have."]
+        ) from None
     if not named and not path.exists():
         return {}
     try:

@@ -11,12 +11,19 @@ from urllib.parse import urlsplit
 from Crypto.Hash import keccak
 from pydantic import AfterValidator, BeforeValidator, InstanceOf, SecretStr, ValidationInfo
 
+from onsettle.config.database_url import database_url
 from onsettle.domain.network import MintToken
+
+_LONGEST_PATH = 1024
 
 
 def _items(value: object) -> list[object]:
     if isinstance(value, str):
-        return [item for part in value.split(",") if (item := part.strip())]
+        items: list[object] = [item for part in value.split(",") if (item := part.strip())]
+        if not items:
+            # Who sets it wants something of it: for some of them nothing would mean everything.
+            raise ValueError("is set and names nothing: name something, or leave it out")
+        return items
     if isinstance(value, list | tuple):
         return list(value)
     raise ValueError("must be text with commas, or a list")
@@ -68,12 +75,6 @@ def _names_http_host(text: str) -> bool:
         return False
 
 
-def _database_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql://")
-    return text
-
-
 def _key(value: object, info: ValidationInfo) -> str:
     """A private key as 0x and 64 lower-case digits, or the absolute path of a keystore."""
     if not isinstance(value, str):
@@ -81,12 +82,26 @@ def _key(value: object, info: ValidationInfo) -> str:
     digits = value.removeprefix("0x")
     if re.fullmatch(r"[0-9a-fA-F]{64}", digits):
         return f"0x{digits.lower()}"
-    path = _path(Path(value), info)
-    if not path.is_file():
-        raise ValueError("is neither a private key (64 hexadecimal digits) nor a file")
+    path = _file(value, info)
+    if path is None:
+        raise ValueError(
+            "is neither a private key (64 hexadecimal digits) nor a keystore file;"
+            " separate keys by commas"
+        )
     if not _context(info)["has_password"]:
         raise ValueError("is a keystore, which ONSETTLE_KEYSTORE_PASSWORD has to open")
     return str(path)
+
+
+def _file(text: str, info: ValidationInfo) -> Path | None:
+    """The file of this name. What the system says about a name repeats it: it is not passed on."""
+    if len(text) > _LONGEST_PATH:
+        return None
+    try:
+        path = _path(Path(text), info)
+        return path if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _context(info: ValidationInfo) -> Mapping[str, Any]:
@@ -95,7 +110,11 @@ def _context(info: ValidationInfo) -> Mapping[str, Any]:
 
 def _path(path: Path, info: ValidationInfo) -> Path:
     """Relative paths start at the working directory; by now, since it may change later."""
-    return Path(_context(info)["directory"], path.expanduser()).absolute()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a home folder (~) that this machine does not have") from None
+    return Path(_context(info)["directory"], path).absolute()
 
 
 def _bearer_token(value: object) -> object:
@@ -132,7 +151,7 @@ Items = BeforeValidator(_items)
 Address = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_path)]
 BearerToken = Annotated[SecretStr, BeforeValidator(_bearer_token)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+DatabaseUrl = Annotated[str, AfterValidator(database_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 MintableToken = Annotated[InstanceOf[MintToken], BeforeValidator(_mint_token)]

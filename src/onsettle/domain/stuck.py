@@ -104,6 +104,8 @@ def diagnose(payment: Waiting, around: Surroundings) -> Diagnosis:
             next="it is decided when the missed blocks have been read",
             command="onsettle doctor",
         )
+    if payment.status is PaymentStatus.COMPLETED:
+        return _undone(payment)
     if payment.needs_lookup:
         return Diagnosis(
             why="it is being looked up on the chain",
@@ -123,6 +125,25 @@ def _in_block(number: int, around: Surroundings) -> Diagnosis:
         why=f"it is in block {number}; payment_confirmations is"
         f" {around.settings.payment_confirmations}",
         next=f"it completes with block {wanted} (the confirmer is at {around.cursor})",
+    )
+
+
+def _undone(payment: Waiting) -> Diagnosis:
+    """Completed, and no block holds its transfer: mints that are not signed yet are held back."""
+    why = "a reorg took back the block it completed in"
+    if payment.reason == Reason.MANUAL:
+        why = "marked as completed by hand"
+    tx = payment.carrying
+    if tx is not None and tx.state == "live":
+        return Diagnosis(
+            why=f"{why}; {tx.name} carries it and may land again",
+            next="it stays completed when that lands; it is reversed, with an alarm, when it can't",
+        )
+    return Diagnosis(
+        why=f"{why}, and no transaction of ours that may land carries it",
+        next="it stays completed if the chain shows its transfer; it is reversed, with an alarm,"
+        " when it can't be charged any more",
+        command=f"onsettle show {payment.id}",
     )
 
 

@@ -5,6 +5,7 @@ that an authorization is known by whoever meets it next; what waits to be sent i
 intake checks a request, and settles like any other payment or fails with the reason.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
@@ -13,6 +14,7 @@ import structlog
 
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.admission import check_catalogue, check_window, now
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.choice import FAR
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network
@@ -29,6 +31,13 @@ _PAUSE_S = 0.5
 _OPEN = (["processing", "sent"], ["pending"], ["failed", "confirmation_failed"])
 _FINISHED = ["completed"]
 
+#: Why a row of another program is not taken over. `awaits_network` is none of them: it will be.
+REFUSALS = (
+    "unreadable", "asset_not_allowed", "asset_ambiguous", "amount_mismatch", "payer_mismatch",
+)  # fmt: skip
+# Between two counts of what was refused: each reads all of it.
+_TELL_S = 5.0
+
 
 class Adoption(Loop):
     """Takes over what other programs write. Safe to run in any number of processes."""
@@ -38,15 +47,22 @@ class Adoption(Loop):
         db: Database,
         networks: Mapping[int, Network],
         settings: SettingsReader,
+        configured: Sequence[str] = (),
         checked: Callable[[], None] = lambda: None,
     ) -> None:
-        """`checked` is called when payments may be sent that could not before."""
+        """`configured` are the assets of all networks, also of those that are not open yet.
+
+        `checked` is called when payments may be sent that could not before.
+        """
         super().__init__("adoption")
         self._db = db
         self._networks = networks
         self._settings = settings
+        self._configured = configured
         self._checked = checked
-        self._asked_again: set[int] = set()
+        self._asked_again: set[tuple[int, str]] = set()
+        self._untold = True
+        self._told_at = float("-inf")
 
     async def leave(self) -> None:
         """It holds nothing between two ticks."""
@@ -54,18 +70,30 @@ class Adoption(Loop):
     async def tick(self) -> float:
         if not self._networks:
             return _PAUSE_S
-        await self._ask_again()
-        taken = await take_over_open(self._db)
+        taken = await self._ask_again()
+        taken += await take_over_open(self._db, self._configured)
         for network in list(self._networks.values()):
             taken += await self._check(network)
         # Nobody waits for these: whoever asks for one of them takes it over at once.
-        finished = await take_over(self._db, _FINISHED, _BATCH)
+        finished = await take_over(self._db, self._configured, _FINISHED, _BATCH)
+        await self._tell(taken + finished)
         return 0.0 if taken else _PAUSE_S / 5 if finished else _PAUSE_S
 
-    async def _ask_again(self) -> None:
-        if set(self._networks) != self._asked_again:
-            await self._db.execute("adoption_again")
-            self._asked_again = set(self._networks)
+    async def _ask_again(self) -> int:
+        """After each token that can be read: what was refused, or waits, because of its asset."""
+        assets = {(n.chain_id, asset) for n in self._networks.values() for asset in n.domains}
+        if assets == self._asked_again:
+            return 0
+        taken = await take_over_again(self._db, self._configured)
+        if taken == 0:
+            self._asked_again = assets
+        return taken or 0
+
+    async def _tell(self, moved: int) -> None:
+        self._untold = self._untold or moved > 0
+        if self._untold and time.monotonic() - self._told_at > _TELL_S:
+            await tell_refused(self._db)
+            self._untold, self._told_at = False, time.monotonic()
 
     async def _check(self, network: Network) -> int:
         """Check what waits as intake would; the number of rows that were decided."""
@@ -96,58 +124,90 @@ class Adoption(Loop):
         return len(passed) + len(failed)
 
 
-async def take_over_open(db: Database) -> int:
+async def take_over_open(db: Database, configured: Sequence[str]) -> int:
     """Rows whose outcome is open, and mints that are owed; how many were taken over."""
     taken = 0
     for statuses in _OPEN:
-        taken += await take_over(db, statuses, _BATCH)
-    return taken + await _take_over_mints(db)
+        taken += await take_over(db, configured, statuses, _BATCH)
+    return taken + await _take_over_mints(db, configured)
 
 
-async def take_over(db: Database, statuses: Sequence[str], limit: int) -> int:
+async def take_over(
+    db: Database, configured: Sequence[str], statuses: Sequence[str], limit: int
+) -> int:
     """Some rows with these statuses; how many there were."""
     async with db.transaction() as connection:
         if not await connection.fetchval(sql("adoption_lock")):
             return 0
         rows = await connection.fetch(sql("adoption_pick"), list(statuses), limit)
-        await _take(connection, [row["id"] for row in rows])
+        await _take(connection, configured, [row["id"] for row in rows])
         return len(rows)
 
 
-async def take_over_known(db: Database, nonces: Sequence[str]) -> None:
+async def take_over_again(db: Database, configured: Sequence[str]) -> int | None:
+    """Some rows whose asset was not known and is now; None: another process is at it."""
+    async with db.transaction() as connection:
+        if not await connection.fetchval(sql("adoption_lock")):
+            return None
+        rows = await connection.fetch(sql("adoption_again"), list(configured), _BATCH)
+        await _take(connection, configured, [row["id"] for row in rows])
+        return len(rows)
+
+
+async def take_over_known(db: Database, configured: Sequence[str], nonces: Sequence[str]) -> None:
     """Older rows with these authorization nonces, before the same is taken as something new."""
     async with db.transaction() as connection:
         await connection.execute(sql("adoption_lock_wait"))
         rows = await connection.fetch(sql("adoption_known"), list(nonces))
-        await _take(connection, [row["id"] for row in rows])
+        await _take(connection, configured, [row["id"] for row in rows])
 
 
-async def _take_over_mints(db: Database) -> int:
+async def tell_refused(db: Database) -> list[Record]:
+    """An alarm for each reason for which rows are refused, with their number; the numbers."""
+    rows = await db.fetch("adoption_refused")
+    counts = {row["problem"]: row["count"] for row in rows}
+    for problem in REFUSALS:
+        if problem not in counts:
+            await db.execute("alarm_clear", "not_taken_over", problem)
+            continue
+        await raise_alarm(
+            db,
+            "not_taken_over",
+            problem,
+            f"{counts[problem]} rows of another program can't be taken over ({problem}): see"
+            " `select id, status, refused, error from payment_queue"
+            f" where refused = '{problem}'`",
+        )
+    return rows
+
+
+async def _take_over_mints(db: Database, configured: Sequence[str]) -> int:
     async with db.transaction() as connection:
         if not await connection.fetchval(sql("adoption_lock")):
             return 0
         rows = await connection.fetch(sql("adoption_mints_due"), _BATCH)
         ids = [row["id"] for row in rows]
-        await _take(connection, ids)
+        await _take(connection, configured, ids)
         return await _link_mints(connection, ids)
 
 
-async def _take(connection: Connection, ids: Sequence[UUID]) -> None:
+async def _take(connection: Connection, configured: Sequence[str], ids: Sequence[UUID]) -> None:
     if not ids:
         return
-    rows = await connection.fetch(sql("adoption_take"), list(ids))
-    refused = Counter(row["problem"] for row in rows if row["problem"])
+    rows = await connection.fetch(sql("adoption_take"), list(ids), list(configured))
+    if not rows:
+        return
+    problems = Counter(row["problem"] for row in rows if row["problem"])
+    waiting = problems.pop("awaits_network", 0)
     doubled = sum(row["doubled"] for row in rows)
     await _link_mints(connection, [row["id"] for row in rows if not row["problem"]])
-    log.info("taken_over", payments=len(rows), doubled=doubled, refused=refused.total())
-    for problem, count in refused.items():
-        await connection.execute(
-            sql("alarm_raise"),
-            "not_taken_over",
-            problem,
-            f"{count} rows of another program can't be taken over ({problem}): see"
-            " `select id, status, error from payment_queue where refused is not null`",
-        )
+    log.info(
+        "taken_over",
+        payments=len(rows) - waiting - problems.total(),
+        doubled=doubled,
+        refused=problems.total(),
+        waiting=waiting,
+    )
 
 
 async def _link_mints(connection: Connection, ids: Sequence[UUID]) -> int:

@@ -1,6 +1,7 @@
 """What blocks say, read from one endpoint: headers, and the logs of our contracts."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import ChainEvent
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block, refuses_hashes
 from onsettle.engine.network import number
 
 log = structlog.get_logger()
@@ -26,6 +27,8 @@ _TOPICS = [
     ]
 ]
 _WIDEST = 5_000
+#: A reading that takes longer than this was too much at a time, seconds.
+SLOW_S = 3.0
 # Logs that are decoded beside the event loop.
 _MANY = 300
 
@@ -57,25 +60,50 @@ async def headers_after(
     return chain, base_fee
 
 
+async def headers_below(endpoint: Endpoint, head: Block, count: int) -> list[tuple[Block, str]]:
+    """`head` with up to `count` blocks before it, oldest first, as far as each is the next one's
+    parent."""
+    lowest = max(0, head.number - count)
+    answers = await endpoint.batch([_by_number(n) for n in range(head.number, lowest - 1, -1)])
+    chain: list[tuple[Block, str]] = []
+    wanted = head.hash
+    for answer in answers:
+        if not isinstance(answer, dict) or answer.get("hash") != wanted:
+            break
+        block, wanted, _ = _header(answer)
+        chain.append((block, wanted))
+    return chain[::-1] or [(head, "")]
+
+
 async def logs_of_blocks(
     endpoint: Endpoint, contracts: Sequence[str], blocks: Sequence[Block]
 ) -> dict[str, list[ChainEvent]]:
-    """Events by block hash, each block asked for by its hash."""
-    answers = await endpoint.batch(
-        [
-            Call(
-                "eth_getLogs",
-                ({"blockHash": b.hash, "address": list(contracts), "topics": _TOPICS},),
-            )
-            for b in blocks
-        ]
-    )
+    """Events by block hash, each block asked for by its hash (EIP-234).
+
+    Where a node does not take hashes, by number; the caller sees to it that the headers are the
+    same before and after.
+    """
+    answers: list[object] = []
+    if endpoint.reads_by_hash:
+        answers = await endpoint.batch([_logs(contracts, {"blockHash": b.hash}) for b in blocks])
+        if all(map(refuses_hashes, answers)):
+            endpoint.reads_by_hash = False
+    if not endpoint.reads_by_hash:
+        ranges = ({"fromBlock": hex(b.number), "toBlock": hex(b.number)} for b in blocks)
+        answers = await endpoint.batch([_logs(contracts, each) for each in ranges])
+        headers = await endpoint.batch([_by_number(b.number) for b in blocks])
+        if [_header(h)[0].hash for h in headers] != [b.hash for b in blocks]:
+            raise RpcError(None, "the chain changed while it was read")
     found: dict[str, list[ChainEvent]] = {}
     for block, answer in zip(blocks, answers, strict=True):
         if isinstance(answer, Exception):
             raise answer
         found[block.hash] = [e for e in await _decoded(answer) if e.block_hash == block.hash]
     return found
+
+
+def _logs(contracts: Sequence[str], where: dict[str, str]) -> Call:
+    return Call("eth_getLogs", ({**where, "address": list(contracts), "topics": _TOPICS},))
 
 
 async def _decoded(logs: object) -> list[ChainEvent]:
@@ -119,6 +147,7 @@ class RangeReader:
             "fromBlock": hex(cursor.number + 1),
             "toBlock": hex(last),
         }
+        started = time.monotonic()
         try:
             logs = await endpoint.call("eth_getLogs", query, timeout_s=30)
         except RpcUnavailable:
@@ -136,7 +165,10 @@ class RangeReader:
         seen = await _headers(endpoint, [cursor.number, *(n for n, _ in places), last])
         if [b.hash for b in seen] != [cursor.hash, *(hash_ for _, hash_ in places), end.hash]:
             raise RpcError(None, "the chain changed while a range of it was read")
-        self.widen()
+        if time.monotonic() - started > SLOW_S:
+            self.width = max(1, (last - cursor.number) // 2)
+        else:
+            self.widen()
         found = zip(seen[1:-1], (blocks[place] for place in places), strict=True)
         return Range(last=end, blocks=list(found))
 

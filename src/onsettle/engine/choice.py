@@ -32,8 +32,12 @@ class Candidate:
 
     request: Request
     refusal: Refused | None = None
+    #: The payer is known to have signed this: only they are told that they once sent another one.
+    signed: bool = True
     #: Used on chain before we knew of it: looked up, not sent.
     looked_up: bool = False
+    #: It is to have a transaction of its own, also where payments are packed.
+    alone: bool = False
 
 
 class Room:
@@ -90,7 +94,7 @@ class Choice:
     ) -> Accepted | Refused:
         request = candidate.request
         if request.id not in inserted:
-            return answer_known(known[request.identity], request)
+            return answer_known(known[request.identity], candidate)
         first = self.admitted[request.identity]
         if content(first.request) != content(request):
             return conflict(request)
@@ -98,13 +102,13 @@ class Choice:
 
 
 def choose(candidates: Sequence[Candidate], known: Mapping[Identity, Record], room: Room) -> Choice:
-    """Who is let in. A payment twice in one group takes one place."""
+    """Who is let in, of those not refused. A payment twice in one group takes one place."""
     choice = Choice(admitted={}, refused={})
     for at, candidate in enumerate(candidates):
         identity = candidate.request.identity
         if identity in known or identity in choice.admitted:
             continue
-        refusal = candidate.refusal or room.take(candidate.request)
+        refusal = room.take(candidate.request)
         if refusal is None:
             choice.admitted[identity] = candidate
         else:
@@ -112,7 +116,7 @@ def choose(candidates: Sequence[Candidate], known: Mapping[Identity, Record], ro
     return choice
 
 
-def answer_known(row: Record, request: Request) -> Accepted | Refused:
+def answer_known(row: Record, candidate: Candidate) -> Accepted | Refused:
     """The same payment gets the same row; the same identity with other content is a conflict."""
     stored = (
         row["pay_to"],
@@ -121,10 +125,10 @@ def answer_known(row: Record, request: Request) -> Accepted | Refused:
         row["valid_before"],
         row["payment_type"],
         row["token_address"],
-        row["metadata"] or {},
+        _comparable(_with_quantity(row["metadata"] or {})),
     )
-    if stored != content(request):
-        return conflict(request)
+    if stored != content(candidate.request):
+        return (not candidate.signed and candidate.refusal) or conflict(candidate.request)
     return Accepted(id=row["id"], status=row["status"], final=row["final"], known=True)
 
 
@@ -138,8 +142,28 @@ def content(request: Request) -> tuple[object, ...]:
         min(auth.valid_before, FAR),
         request.payment_type,
         request.token_address,
-        request.metadata,
+        _comparable(_with_quantity(request.metadata)),
     )
+
+
+def _with_quantity(metadata: Mapping[str, object]) -> dict[str, object]:
+    """Without a quantity it is one: the same payment, whether that was written or not."""
+    return {"quantity": 1, **metadata}
+
+
+def _comparable(value: object) -> object:
+    """JSON that compares as JSON does: for Python, true is 1. Numbers compare by their value,
+    since the database may give 1e16 back as an integer.
+    """
+    match value:
+        case bool():
+            return ("true" if value else "false",)
+        case dict():
+            return {name: _comparable(inner) for name, inner in value.items()}
+        case list():
+            return [_comparable(inner) for inner in value]
+        case _:
+            return value
 
 
 def conflict(request: Request) -> Refused:

@@ -37,6 +37,14 @@ _COUNT_EVERY_S = 1.0
 _REREAD_S = 3.0
 
 
+class CommitUnknown(ConnectionError):
+    """The database fell silent in the middle of a commit: these payments may be there or not."""
+
+    def __init__(self, ids: Sequence[uuid.UUID]) -> None:
+        super().__init__("the database fell silent in the middle of a commit")
+        self.ids = ids
+
+
 @dataclass(slots=True, kw_only=True)
 class _Submission:
     candidates: Sequence[Candidate]
@@ -64,12 +72,17 @@ class GroupCommit:
         self._size = 0
         self._writer: asyncio.Task[None] | None = None
         self._depth = 0
+        # Whether anything of the group under way has been written.
+        self._begun = False
         self._counted_at = float("-inf")
 
     async def commit(
         self, candidates: Sequence[Candidate], settings: RuntimeSettings
     ) -> list[Accepted | Refused]:
-        """Once it is committed: one answer each. Raises Refused or what the database raises."""
+        """Once it is committed: one answer each. Raises Refused or what the database raises.
+
+        That is CommitUnknown where it may be committed all the same.
+        """
         if self._size + len(candidates) > MAX_WAITING:
             raise Refused("overloaded", "too many submissions wait: try again later", 503)
         submission = _Submission(candidates=candidates, settings=settings)
@@ -78,6 +91,20 @@ class GroupCommit:
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="intake commits")
         return await submission.answer
+
+    async def judge(
+        self, candidate: Candidate, settings: RuntimeSettings
+    ) -> Accepted | Refused | None:
+        """What a commit would answer now, without one. None: it would be taken."""
+        depth = await self._recent_depth(settings)
+        request = candidate.request
+        payer = (request.chain_id, request.authorization.payer)
+        async with self._db.pool.acquire() as connection:
+            row = (await read_known(connection, [request])).get(request.identity)
+            unfinished = await _unfinished(connection, [payer], settings)
+        if row is not None:
+            return answer_known(row, candidate)
+        return Room(settings, depth, unfinished).take(request)
 
     async def _write(self) -> None:
         try:
@@ -100,7 +127,8 @@ class GroupCommit:
             answers = iter(await self._answers(group))
         except UNAVAILABLE as error:
             for submission in group:
-                submission.settle(error)
+                ids = [c.request.id for c in submission.candidates]
+                submission.settle(CommitUnknown(ids) if self._begun else error)
         except Exception as error:
             if len(group) == 1:
                 log.exception("submission_failed")
@@ -135,7 +163,7 @@ class GroupCommit:
             raise error
         lost = Refused("database_unavailable", "the database does not answer: try again", 503)
         return [
-            lost if (row := known.get(c.request.identity)) is None else answer_known(row, c.request)
+            lost if (row := known.get(c.request.identity)) is None else answer_known(row, c)
             for c in candidates
         ]
 
@@ -152,6 +180,7 @@ class GroupCommit:
     async def _admit(
         self, candidates: Sequence[Candidate], settings: RuntimeSettings
     ) -> list[Accepted | Refused]:
+        self._begun = False
         depth = await self._recent_depth(settings)
         exact = depth + len(candidates) > settings.payment_queue_limit - _MARGIN
         requests = [c.request for c in candidates]
@@ -162,12 +191,12 @@ class GroupCommit:
             known = await read_known(connection, requests)
             unfinished = await _unfinished(connection, payers, settings)
             choice = choose(candidates, known, Room(settings, depth, unfinished))
-            admitted = [c.request for c in choice.admitted.values()]
-            looked_up = [c.looked_up for c in choice.admitted.values()]
-            inserted = await _insert(connection, admitted, looked_up)
+            admitted = list(choice.admitted.values())
+            self._begun = bool(admitted)
+            inserted = await _insert(connection, admitted)
             if len(inserted) < len(admitted):
                 # Written a moment ago by somebody who takes no locks, such as plain SQL.
-                known |= await read_known(connection, admitted)
+                known |= await read_known(connection, [c.request for c in admitted])
         return choice.answers(candidates, known, inserted)
 
     async def _recent_depth(self, settings: RuntimeSettings) -> int:
@@ -217,12 +246,10 @@ async def read_known(connection: Connection, requests: Sequence[Request]) -> dic
     }
 
 
-async def _insert(
-    connection: Connection, requests: Sequence[Request], looked_up: Sequence[bool]
-) -> set[uuid.UUID]:
-    if not requests:
+async def _insert(connection: Connection, candidates: Sequence[Candidate]) -> set[uuid.UUID]:
+    if not candidates:
         return set()
-    rows = [(*_row(r), late) for r, late in zip(requests, looked_up, strict=True)]
+    rows = [(*_row(c.request), c.looked_up, c.alone) for c in candidates]
     return {row["id"] for row in await connection.fetch(sql("payments_insert"), *_columns(rows))}
 
 

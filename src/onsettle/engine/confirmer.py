@@ -14,22 +14,26 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
 from onsettle.domain.outcome import pays, uses
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.blocks import (
+    SLOW_S,
     Fork,
     RangeReader,
     block_at,
     headers_after,
+    headers_below,
     logs_of_blocks,
 )
 from onsettle.engine.fulfilment import fulfil, write_landed
 from onsettle.engine.lease import Lease
-from onsettle.engine.lookup import Block, at_block
 from onsettle.engine.loop import Loop
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
+from onsettle.engine.reorg import newest_standing
 from onsettle.engine.resolver import Resolver
 from onsettle.engine.rhythm import Rhythm
 from onsettle.engine.settings import SettingsReader
-from onsettle.store.database import Connection, Database, LostLease, changed, sql
+from onsettle.store.database import Connection, Database, LostLease, Record, changed, sql
 
 log = structlog.get_logger()
 
@@ -40,6 +44,10 @@ _TAIL = 64
 _KEEP_BLOCKS = 1024
 # Between two looks at what blocks alone do not tell.
 _STAND_S = 0.5
+# At the latest, however fast blocks come.
+_LATEST_STAND_S = 1.0
+# So long must a chain be without any block that we know, before we begin below them all.
+_LOST_S = 60.0
 # Not having looked for so long is a gap: an absence says nothing about what was in it.
 _GAP_S = 15.0
 
@@ -60,7 +68,13 @@ class Confirmer(Loop):
         self._rhythm = Rhythm()
         self._range = RangeReader()
         self._stood_at = float("-inf")
-        self._finalized_number = -1
+        #: Blocks were taken in since it last stood at the head.
+        self._news = True
+        self._stride = _STRIDE
+        #: Since when not one block that we know is on the chain.
+        self._lost_at: float | None = None
+        #: A head below the cursor, and since when.
+        self._low: tuple[int, float] | None = None
         self._advanced: list[Loop] = []
 
     def wakes(self, loops: Sequence[Loop]) -> None:
@@ -68,53 +82,61 @@ class Confirmer(Loop):
         self._advanced = list(loops)
 
     async def leave(self) -> None:
+        await self._resolver.stop()
         await self.lease.release()
 
     async def tick(self) -> float:
         if not await self.lease.hold():
             return 1.0
         settings = await self._settings.get()
-        self._network.pool.set_rate(settings.rpc_requests_per_second)
         endpoint = self._network.pool.best()
         row = await self._db.fetchrow("network_get", self._chain)
         if row is None:
             return 1.0
         head = await block_at(endpoint, "latest")
-        cursor = await self._cursor(dict(row), head)
+        cursor = await self._cursor(endpoint, dict(row), head)
         if cursor.number < head.number:
             try:
+                at_head = False
                 if not await self._catch_up(endpoint, cursor, head, settings):
-                    await self._advance(endpoint, cursor, head, settings)
+                    at_head = await self._advance(endpoint, cursor, head, settings)
                     self._range.widen()
             except Fork:
-                await self._rewind(endpoint)
+                await self._rewind(endpoint, cursor, head)
                 return 0.0
             for loop in self._advanced:
                 loop.wake.set()
             self._rhythm.arrived(head.number - cursor.number, time.monotonic())
-            self._stood_at = float("-inf")
-            return 0.0
+            self._news = True
+            # Where blocks come faster than they are read, it never stands at the newest one.
+            if not at_head or time.monotonic() - self._stood_at < _LATEST_STAND_S:
+                return 0.0
+            cursor = head
         if cursor.hash != head.hash:
-            if cursor.number == head.number:
-                await self._rewind(endpoint)
+            if cursor.number == head.number or await self._shorter(head):
+                await self._rewind(endpoint, cursor, head)
             return 0.2
+        self._low = None
         # A short timeout has many looks in it, or it would be a gap by itself.
         often = min(_STAND_S, _gap(settings) / 4)
-        if time.monotonic() - self._stood_at > often:
+        if self._news or time.monotonic() - self._stood_at > often:
             await self._stand(settings, head)
             await self._resolver.resolve(endpoint, head, settings)
             self._stood_at = time.monotonic()
+            self._news = False
         longest = min(settings.payment_confirmation_interval_ms / 1000, often)
         return self._rhythm.pause(time.monotonic(), longest)
 
-    async def _cursor(self, row: dict[str, Any], head: Block) -> Block:
+    async def _cursor(self, endpoint: Endpoint, row: dict[str, Any], head: Block) -> Block:
         if row["cursor_number"] is not None:
             return Block(
                 number=row["cursor_number"], hash=row["cursor_hash"], time=row["cursor_time"]
             )
-        # A new database starts at the head: older uses are found by look-up.
+        # A new database starts at the head: older uses are found by look-up. The blocks before it
+        # are where a reorg finds its way back to.
+        chain = await headers_below(endpoint, head, _TAIL)
         async with self._db.transaction() as connection:
-            await self._commit_blocks(connection, [(head, "")], None)
+            await self._commit_blocks(connection, chain, None)
         return head
 
     @property
@@ -131,11 +153,12 @@ class Confirmer(Loop):
         """
         tail = max(_TAIL, settings.payment_confirmations)
         last = min(head.number - tail, cursor.number + self._range.width)
-        if last - cursor.number <= _STRIDE:
+        if last - cursor.number <= self._stride:
             return False
         read = await self._range.read(endpoint, self._contracts, cursor, last)
         if read is None:
             return True
+        await self._still_ours()
         async with self._db.transaction() as connection:
             await self._commit_blocks(connection, [(read.last, "")], cursor)
             completed = 0
@@ -146,8 +169,10 @@ class Confirmer(Loop):
 
     async def _advance(
         self, endpoint: Endpoint, cursor: Block, head: Block, settings: RuntimeSettings
-    ) -> None:
-        last = min(head.number, cursor.number + _STRIDE)
+    ) -> bool:
+        """Take in the next blocks, one by one; whether that was all of them."""
+        last = min(head.number, cursor.number + self._stride)
+        started = time.monotonic()
         chain, base_fee = await headers_after(endpoint, cursor, last)
         if awaited := await self._db.fetchval("payments_awaited", self._chain):
             log.debug("checking", pending=awaited)
@@ -155,6 +180,8 @@ class Confirmer(Loop):
         # Old state is kept by archive nodes only: counts are read where the head is near.
         near = head.number - last <= _TAIL
         counts = await self._counts(endpoint, chain[-1][0]) if near else {}
+        self._pace(time.monotonic() - started)
+        await self._still_ours()
         async with self._db.transaction() as connection:
             await self._commit_blocks(
                 connection,
@@ -174,13 +201,26 @@ class Confirmer(Loop):
             )
         if completed:
             log.info("confirmed", payments=completed, block=last)
+        return last == head.number
+
+    def _pace(self, took_s: float) -> None:
+        """A slow or limited node is asked for less at a time: a lease must outlast one reading."""
+        if took_s > SLOW_S:
+            self._stride = max(1, self._stride // 2)
+        elif took_s < SLOW_S / 4:
+            self._stride = min(_STRIDE, 2 * self._stride)
+
+    async def _still_ours(self) -> None:
+        """Reading may take longer than a lease is trusted: it is renewed before what was read is
+        written. Whether the cursor was moved by others meanwhile, the write itself finds out."""
+        if not await self.lease.hold():
+            raise LostLease(self.name)
 
     async def _counts(self, endpoint: Endpoint, block: Block) -> dict[str, int]:
         rows = await self._db.fetch("wallets_list", self._chain)
         wallets = [row["address"] for row in rows]
-        answers = await endpoint.batch(
-            [Call("eth_getTransactionCount", (w, at_block(block))) for w in wallets]
-        )
+        calls = [Call("eth_getTransactionCount", (w,)) for w in wallets]
+        answers = await read_at(endpoint, block, calls)
         return {w: number(a) for w, a in zip(wallets, answers, strict=True)}
 
     async def _commit_blocks(
@@ -317,27 +357,34 @@ class Confirmer(Loop):
             # A chain without the tag: nothing becomes final until finality_blocks is set.
             return -1
 
-    async def _rewind(self, endpoint: Endpoint) -> None:
+    async def _shorter(self, head: Block) -> bool:
+        """A head below ours is a node that lags, or the end of a chain that replaced ours.
+
+        It is the latter where the blocks differ, or where it does not grow for a while: then what
+        we saw above it is nowhere, and a chain that makes blocks on demand would wait for us.
+        """
+        known = await self._db.fetchval("block_known", self._chain, head.number)
+        if known is not None and known != head.hash:
+            return True
+        now = time.monotonic()
+        if self._low is None or self._low[0] != head.number:
+            self._low = (head.number, now)
+        if known is None or now - self._low[1] < _LOST_S:
+            return False
+        name = self._network.config.name
+        words = f"{name}: the chain ends at block {head.number}, below what was read of it before"
+        await raise_alarm(self._db, "chain_went_back", name, words)
+        return True
+
+    async def _rewind(self, endpoint: Endpoint, cursor: Block, head: Block) -> None:
         """A reorg: find the newest block that stands, withdraw the evidence above it."""
-        known = await self._db.fetch("blocks_recent", self._chain, _KEEP_BLOCKS)
-        stands: Block | None = None
-        for at in range(0, len(known), 20):
-            rows = known[at : at + 20]
-            answers = await endpoint.batch(
-                [Call("eth_getBlockByNumber", (hex(r["number"]), False)) for r in rows]
-            )
-            for row, answer in zip(rows, answers, strict=True):
-                if isinstance(answer, Exception):
-                    raise answer
-                if isinstance(answer, dict) and answer.get("hash") == row["hash"]:
-                    stands = Block(number=row["number"], hash=row["hash"], time=row["time"])
-                    break
-            if stands is not None:
-                break
+        rows = await self._db.fetch("blocks_recent", self._chain, _KEEP_BLOCKS)
+        known = [row for row in rows if row["number"] <= cursor.number]
+        stands = await newest_standing(endpoint, known, head)
         if stands is None:
-            log.error("reorg_too_deep", network=self._network.config.name, blocks=len(known))
-            raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
-        if known and stands.number == known[0]["number"]:
+            stands = await self._start_again(endpoint, known, head)
+        self._lost_at = None
+        if stands.hash == cursor.hash:
             return
         try:
             counts = await self._counts(endpoint, stands)
@@ -345,20 +392,8 @@ class Confirmer(Loop):
             # Far below the head a node may have no state: counts are read again near the head.
             counts = {}
         async with self._db.transaction() as connection:
-            tag = await connection.execute(
-                sql("cursor_advance"),
-                self._chain,
-                self.lease.term,
-                known[0]["hash"],
-                stands.number,
-                stands.hash,
-                stands.time,
-                0,
-                None,
-                None,
-            )
-            if changed(tag) != 1 or not self.lease.held:
-                raise LostLease(self.name)
+            await self._commit_blocks(connection, [(stands, "")], cursor)
+            await connection.execute(sql("blocks_dropped"), self._chain, stands.number)
             lost = await connection.fetch(sql("payments_withdrawn"), self._chain, stands.number)
             await connection.execute(sql("mints_withdrawn"), self._chain, stands.number)
             await connection.execute(sql("transactions_withdrawn"), self._chain, stands.number)
@@ -370,8 +405,26 @@ class Confirmer(Loop):
             network=self._network.config.name,
             back_to=stands.number,
             payments=len(lost),
-            dropped=known[0]["number"] - stands.number,
+            dropped=cursor.number - stands.number,
         )
+
+    async def _start_again(self, endpoint: Endpoint, known: Sequence[Record], head: Block) -> Block:
+        """Not one block that we know is on this chain: below them all, after a while and aloud.
+
+        A node that follows another branch for a moment must not make us forget what we have seen.
+        """
+        name = self._network.config.name
+        lowest = min((row["number"] for row in known), default=head.number)
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            words = (
+                f"{name}: none of the last {len(known)} blocks that were read is on the chain"
+                " any more; what was seen in them is read again"
+            )
+            await raise_alarm(self._db, "reorg_too_deep", name, words)
+        if time.monotonic() - self._lost_at < _LOST_S:
+            raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
+        return await block_at(endpoint, hex(max(0, min(lowest - 1, head.number))))
 
 
 def _gap(settings: RuntimeSettings) -> float:

@@ -15,7 +15,9 @@ log = structlog.get_logger()
 
 _AT_ONCE = 16
 _IDLE_S = 0.25
-_LAST_WORDS_S = 1.5
+# With the writing after it well below the second that a loop has for leaving.
+_LAST_WORDS_S = 0.5
+_NEVER_BACK = "no try of it came back: it hangs, or it ends its process"
 
 
 class Courier(Loop):
@@ -49,6 +51,9 @@ class Courier(Loop):
             return _IDLE_S
         rows = await self._db.fetch("outbox_claim", self.channel, room, self._lease_s)
         for row in rows:
+            if row["tries"] > len(self.schedule) + 1:
+                self._tell_of(row, Failed(error=_NEVER_BACK))
+                continue
             # One that hangs holds up its own place only.
             task = asyncio.create_task(self._tell(row), name=f"{self.channel} {row['id']}")
             self._under_way.add(task)
@@ -61,6 +66,9 @@ class Courier(Loop):
         except Exception as error:
             log.exception("delivery_broke", channel=self.channel, payment=str(row["payment_id"]))
             failure = Failed(error=f"{type(error).__name__}: {error}"[:300])
+        self._tell_of(row, failure)
+
+    def _tell_of(self, row: Record, failure: Failed | None) -> None:
         self._told.append((row, failure))
         self.wake.set()
 
@@ -101,8 +109,10 @@ class Courier(Loop):
 
     async def leave(self) -> None:
         """What is still under way comes up again when its time is over."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=_LAST_WORDS_S)
-        for task in self._under_way:
-            task.cancel()
-        await self._store()
+        try:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=_LAST_WORDS_S)
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await self._store()

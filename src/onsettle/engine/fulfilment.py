@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from onsettle.domain.delivery import message_id
 from onsettle.engine.adoption import link_mints
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block
 from onsettle.store.database import Connection, sql
 
 COMPLETED = "payment.completed"

@@ -1,13 +1,17 @@
 """Python handlers of completed payments: each message is handled at least once, and retried."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from onsettle import points
 from onsettle.domain.delivery import HANDLER_SCHEDULE, Failed
 from onsettle.engine.courier import Courier
 from onsettle.store.database import Database, Record
 
 # A handler that takes longer is taken for dead, and the payment is handled again.
-_LEASE_S = 300.0
+_LIMIT_S = 300.0
+# Longer than any of them: what was taken by a process that died comes up again after it.
+_LEASE_S = 1.1 * _LIMIT_S
 _TARGET = "python"
 
 
@@ -33,8 +37,13 @@ class HandlerCourier(Courier):
         return await super().tick()
 
     async def deliver(self, message: Record) -> Failed | None:
+        limit = asyncio.timeout(_LIMIT_S)
         try:
-            await self._handle(message)
+            with points.around("handler"):
+                async with limit:
+                    await self._handle(message)
         except Exception as error:
+            if limit.expired():
+                return Failed(error=f"it took longer than {_LIMIT_S:g} s")
             return Failed(error=f"{type(error).__name__}: {error}"[:300])
         return None

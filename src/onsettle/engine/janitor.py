@@ -5,6 +5,7 @@ Every worker runs one; they may do the same work at once without harm.
 
 import structlog
 
+from onsettle.engine.alarms import tell
 from onsettle.engine.loop import Loop
 from onsettle.store.database import Database
 
@@ -45,7 +46,8 @@ class Janitor(Loop):
         await self._db.execute("janitor_leases_wallets", LEASE_GRACE_S)
         await self._db.execute("janitor_leases_networks", LEASE_GRACE_S)
         await self._db.execute("janitor_workers", WORKER_GRACE_S)
-        await self._db.execute("janitor_unkeyed")
+        for alarm in await self._db.fetch("janitor_unkeyed"):
+            tell(alarm["new"], alarm["kind"], alarm["subject"], alarm["message"])
         await self._db.execute("janitor_keyed")
         await self._db.execute("janitor_alarms", KEEP_ALARMS_S)
         await self._db.execute("janitor_blocks", KEEP_BLOCKS, _BATCH)

@@ -1,8 +1,9 @@
 """What became of one authorization, read from one endpoint at one named block."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from uuid import UUID
 
 from onsettle.chain import abi
 from onsettle.chain.endpoint import Endpoint
@@ -10,29 +11,51 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.logs import decode_logs
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent
 from onsettle.domain.outcome import Fate, Finding, judge, uses
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import number
+from onsettle.engine.search import REQUESTS, Search
 from onsettle.store.database import Record
-
-# Requests that one search may spend before it is left for the next time.
-_MAX_RANGES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """A canonical block, named by hash."""
+class Glance:
+    """What a few requests tell. `lost` are used, and their transactions have to be searched for."""
 
-    number: int
-    hash: str
-    time: int
+    findings: list[Finding]
+    lost: list[Record]
 
 
-def at_block(block: Block) -> dict[str, object]:
-    """EIP-1898: a read at exactly this block, refused when it is not canonical."""
-    return {"blockHash": block.hash, "requireCanonical": True}
+async def canonical(endpoint: Endpoint, places: Set[tuple[int, str]]) -> Set[tuple[int, str]]:
+    """Of these blocks, as (number, hash), those that stand on the node's chain.
+
+    A receipt may be of a block that a reorg has dropped. Raises RpcError and RpcUnavailable.
+    """
+    order = sorted(places)
+    answers = await endpoint.batch(
+        [Call("eth_getBlockByNumber", (hex(at), False)) for at, _ in order]
+    )
+    standing: set[tuple[int, str]] = set()
+    for place, answer in zip(order, answers, strict=True):
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, dict) and answer.get("hash") == place[1]:
+            standing.add(place)
+    return standing
 
 
 async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list[Finding]:
     """The fate of each row's authorization at `block`; UNKNOWN wherever a node can't say."""
+    glance = await look(endpoint, rows, block)
+    if not glance.lost:
+        return glance.findings
+    found = await seek(Search(), endpoint, glance.lost, block, requests=8 * REQUESTS)
+    return [
+        found.get(row["id"], finding) for row, finding in zip(rows, glance.findings, strict=True)
+    ]
+
+
+async def look(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> Glance:
+    """The same without a search: what is lost is UNKNOWN."""
     calls = [
         Call(
             "eth_call",
@@ -42,16 +65,16 @@ async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list
                     "data": "0x"
                     + abi.authorization_state(row["payer"], row["authorization_nonce"]).hex(),
                 },
-                at_block(block),
             ),
         )
         for row in rows
     ]
     try:
-        states = await endpoint.batch(calls)
-    except RpcUnavailable:
-        return [Finding(fate=Fate.UNKNOWN) for _ in rows]
+        states = await read_at(endpoint, block, calls)
+    except (RpcError, RpcUnavailable):
+        return Glance(findings=[Finding(fate=Fate.UNKNOWN) for _ in rows], lost=[])
     gate = asyncio.Semaphore(8)
+    lost: list[Record] = []
 
     async def one(row: Record, state: object) -> Finding:
         try:
@@ -61,10 +84,36 @@ async def find(endpoint: Endpoint, rows: Sequence[Record], block: Block) -> list
         if not used:
             return Finding(fate=Fate.UNUSED)
         async with gate:
-            events = await _hinted(endpoint, row, block) or await _events(endpoint, row, block)
-        return judge(used=used, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
+            events = await _hinted(endpoint, row, block)
+        if not events:
+            lost.append(row)
+        return _judged(row, events)
 
-    return list(await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True))))
+    findings = await asyncio.gather(*(one(r, s) for r, s in zip(rows, states, strict=True)))
+    return Glance(findings=list(findings), lost=lost)
+
+
+async def seek(
+    search: Search,
+    endpoint: Endpoint,
+    rows: Sequence[Record],
+    block: Block,
+    requests: int = REQUESTS,
+) -> dict[UUID, Finding]:
+    """Search for the uses of these authorizations up to `block`; those that were found."""
+    events = await search.run(endpoint, rows, (block.number, block.time), requests)
+    findings: dict[UUID, Finding] = {}
+    for row in rows:
+        if row["id"] in events:
+            whole = await _whole(endpoint, events[row["id"]])
+            finding = _judged(row, _own(whole, row))
+            if finding.fate is not Fate.UNKNOWN:
+                findings[row["id"]] = finding
+    return findings
+
+
+def _judged(row: Record, events: Sequence[ChainEvent]) -> Finding:
+    return judge(used=True, events=events, pay_to=row["pay_to"], amount=int(row["amount"]))
 
 
 async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
@@ -74,11 +123,12 @@ async def _hinted(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEv
     try:
         receipt = await endpoint.call("eth_getTransactionReceipt", row["tx_hash"])
         logs = decode_logs(receipt["logs"]) if isinstance(receipt, dict) else []
+        stands = await canonical(endpoint, {(e.block_number, e.block_hash) for e in logs})
     except (RpcError, RpcUnavailable, ValueError, KeyError):
         return []
     asset = row["payment_token_address"]
     logs = [e for e in logs if e.address == asset and e.block_number <= block.number]
-    return _own(logs, row)
+    return _own([e for e in logs if (e.block_number, e.block_hash) in stands], row)
 
 
 def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
@@ -96,50 +146,20 @@ def _own(events: Sequence[ChainEvent], row: Record) -> list[ChainEvent]:
     return found
 
 
-async def _events(endpoint: Endpoint, row: Record, block: Block) -> list[ChainEvent]:
-    """The use or cancellation of this authorization with its transaction's other logs."""
-    asset = row["payment_token_address"]
-    topics = [
-        [abi.TOPIC_AUTHORIZATION_USED, abi.TOPIC_AUTHORIZATION_CANCELED],
-        "0x" + row["payer"][2:].rjust(64, "0"),
-        row["authorization_nonce"],
-    ]
-    high, span = block.number, block.number + 1
-    for _ in range(_MAX_RANGES):
-        low = max(0, high - span + 1)
-        try:
-            found = decode_logs(
-                await endpoint.call(
-                    "eth_getLogs",
-                    {
-                        "address": asset,
-                        "topics": topics,
-                        "fromBlock": hex(low),
-                        "toBlock": hex(high),
-                    },
-                )
-            )
-        except RpcUnavailable:
-            return []
-        except RpcError:
-            if span == 1:
-                return []
-            span = max(1, min(span // 2, 10_000))
-            continue
-        if found:
-            return _own(await _whole(endpoint, found[0]), row)
-        if low == 0:
-            return []
-        high = low - 1
-    return []
-
-
 async def _whole(endpoint: Endpoint, event: ChainEvent) -> list[ChainEvent]:
     """All the token's logs of the event's block that belong to its transaction."""
+    number_ = hex(event.block_number)
+    where = (
+        {"blockHash": event.block_hash}
+        if endpoint.reads_by_hash
+        else {"fromBlock": number_, "toBlock": number_}
+    )
     try:
-        logs = await endpoint.call(
-            "eth_getLogs", {"address": event.address, "blockHash": event.block_hash}
-        )
+        logs = await endpoint.call("eth_getLogs", {"address": event.address, **where})
     except (RpcError, RpcUnavailable):
         return []
-    return [e for e in decode_logs(logs) if e.tx_hash == event.tx_hash]
+    return [
+        e
+        for e in decode_logs(logs)
+        if (e.tx_hash, e.block_hash) == (event.tx_hash, event.block_hash)
+    ]

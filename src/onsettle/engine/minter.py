@@ -95,6 +95,10 @@ class MintFeed:
         units: list[Unit] = []
         silent: list[tuple[list[Record], RpcUnavailable]] = []
         for token, group in groups.items():
+            if trouble := self._network.tokens.mint_tokens.get(token):
+                # Without hasMinted, a mint could be doubled.
+                await self._hold(group, trouble.message)
+                continue
             try:
                 units += await self._of_token(view, address, token, group, settings)
             except RpcUnavailable as error:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import Signer
-from onsettle.chain.token import TokenError, check_mint_token, read_domain
 from onsettle.domain.network import NetworkConfig, TokenDomain
+from onsettle.engine.tokens import Tokens
 from onsettle.store.database import Database
 
 # Python's own readers also take spaces and underscores, and say ValueError to the rest.
@@ -22,7 +22,7 @@ class NetworkRefused(Exception):
 
 
 class Network:
-    """One chain, opened: identity checked, token domains known, wallets registered."""
+    """One chain, opened: identity checked, tokens read as far as possible, wallets registered."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Network:
         self.payment_signers = {s.address: s for s in payment_signers}
         self.mint_signers = {s.address: s for s in mint_signers}
         self.has_multicall = has_multicall
-        self.domains: dict[str, TokenDomain] = {}
+        self.tokens = Tokens(config, chain_id, pool)
         self._time = 0
         self._time_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class Network:
         payment_signers: Sequence[Signer],
         mint_signers: Sequence[Signer],
     ) -> "Network":
-        """Raises RpcUnavailable, RpcError, TokenError or NetworkRefused."""
+        """Raises RpcUnavailable, RpcError or NetworkRefused; a token's fault raises nothing."""
         chain_id = number(await pool.call("eth_chainId"))
         genesis = await pool.call("eth_getBlockByNumber", "0x0", False)
         if not isinstance(genesis, dict) or not isinstance(genesis.get("hash"), str):
@@ -75,30 +75,16 @@ class Network:
             mint_signers=mint_signers,
             has_multicall=isinstance(code, str) and len(code) > 4,
         )
-        await network._read_domains(db)
-        for token in config.mint_tokens:
-            await check_mint_token(pool.best(), token.address)
+        await network.tokens.read(db)
         for role, signers in (("payment", payment_signers), ("mint", mint_signers)):
             for signer in signers:
                 await db.execute("wallet_register", chain_id, signer.address, role)
         return network
 
-    async def _read_domains(self, db: Database) -> None:
-        for row in await db.fetch("assets_get", self.chain_id):
-            self.domains[row["address"]] = TokenDomain(**dict(row))
-        for address in self.config.assets:
-            if address not in self.domains:
-                domain = await read_domain(self.pool.best(), self.chain_id, address)
-                self.domains[address] = domain
-                await db.execute(
-                    "asset_put",
-                    self.chain_id,
-                    address,
-                    domain.name,
-                    domain.version,
-                    domain.decimals,
-                    domain.separator,
-                )
+    @property
+    def domains(self) -> dict[str, TokenDomain]:
+        """Of the assets that are known."""
+        return self.tokens.domains
 
     async def chain_time(self) -> int:
         """The newest block time known here, epoch seconds; 0 while no node has answered.
@@ -141,4 +127,4 @@ def unhex(answer: object) -> bytes:
     raise RpcError(None, f"not data: {str(answer)[:60]}")
 
 
-__all__ = ["Network", "NetworkRefused", "TokenError", "number", "unhex"]
+__all__ = ["Network", "NetworkRefused", "number", "unhex"]

@@ -1,5 +1,6 @@
 """The notifier: completed payments as Standard Webhooks, signed, retried, never redirected."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -12,7 +13,9 @@ import orjson
 import structlog
 
 from onsettle import points
+from onsettle.chain.faults import retry_after
 from onsettle.domain.delivery import WEBHOOK_SCHEDULE, Failed
+from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.courier import Courier
 from onsettle.store.database import Database, Record
 
@@ -22,6 +25,7 @@ TIMEOUT_S = 20.0
 # Longer than any delivery: what was taken by a process that died comes up again after it.
 _LEASE_S = 1.5 * TIMEOUT_S
 _QUOTED = 200
+_BODY_S = 2.0
 _GONE = "the endpoint answered 410 Gone: `onsettle webhooks enable` when it is back"
 
 
@@ -67,10 +71,12 @@ class Notifier(Courier):
         return 0 if time.monotonic() < self._rest_until else super().room()
 
     async def leave(self) -> None:
-        await super().leave()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        try:
+            await super().leave()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+                self._session = None
 
     async def deliver(self, message: Record) -> Failed | None:
         if self._session is None:
@@ -90,8 +96,9 @@ class Notifier(Courier):
                 self._url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 points.reached("webhook:after")
-                said = (await response.content.read(_QUOTED)).decode("utf-8", "replace")
-                return await self._verdict(response.status, response.headers, said)
+                return await self._verdict(
+                    response.status, response.headers, await _beginning(response)
+                )
         except TimeoutError:
             return Failed(error=f"no answer within {TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -105,24 +112,35 @@ class Notifier(Courier):
         words = f"HTTP {status}" + (f": {quoted}" if quoted else "")
         if status == 410:
             await self._db.execute("channel_disable", self.channel, _GONE)
-            await self._db.execute("alarm_raise", "webhook_gone", self.channel, _GONE)
+            await raise_alarm(self._db, "webhook_gone", self.channel, _GONE)
             log.error("webhooks_disabled", why=_GONE)
             return Failed(error=_GONE, gone=True)
         if status not in (429, 502, 503, 504):
             return Failed(error=words)
-        wait = _seconds(headers.get("Retry-After"))
+        wait = max(retry_after(headers) or 0.0, 0.0)
         self._rest_until = time.monotonic() + min(wait or 1.0, 60.0)
         return Failed(error=words, retry_after=wait)
 
 
-def _seconds(value: object) -> float | None:
-    text = str(value or "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """What it says, to be quoted. The status is the verdict: a body that is slow, cut off or
+    broken changes nothing.
+    """
+    try:
+        async with asyncio.timeout(_BODY_S):
+            return (await response.content.read(_QUOTED)).decode("utf-8", "replace")
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return ""
 
 
 def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"user-agent": f"onsettle/{version('onsettle')}"},
+        # What is never unpacked can't be made to grow.
+        auto_decompress=False,
+        headers={
+            "user-agent": f"onsettle/{version('onsettle')}",
+            "accept-encoding": "identity",
+        },
     )

@@ -113,12 +113,17 @@ class Outgoing:
         log.warning("nonce_gap_closed", wallet=self._signer.address, nonces=list(nonces))
         await self.broadcast([(s.raw, s.hash) for s in signed])
 
-    async def broadcast(self, attempts: Sequence[tuple[bytes, str]]) -> None:
-        """Offer stored bytes to a node, and write down what it said."""
+    async def broadcast(
+        self, attempts: Sequence[tuple[bytes, str]], *, again: bool = False
+    ) -> None:
+        """Offer stored bytes to a node, and write down what it said.
+
+        `again`: they were offered before, so another node gets them too.
+        """
         if not attempts:
             return
         hashes = [hash_ for _, hash_ in attempts]
-        answers = await self._network.pool.broadcast([raw for raw, _ in attempts])
+        answers = await self._network.pool.broadcast([raw for raw, _ in attempts], again=again)
         sent = await self._db.fetch(
             "attempts_answered",
             hashes,

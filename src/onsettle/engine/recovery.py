@@ -17,7 +17,8 @@ from onsettle.domain.outcome import Finding
 from onsettle.domain.payment import PaymentStatus
 from onsettle.domain.recovery import Ruling, Verdict, rule, rule_mint
 from onsettle.engine.fulfilment import write_landed
-from onsettle.engine.lookup import Block, at_block, find
+from onsettle.engine.lookup import find
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
 from onsettle.engine.settings import SettingsReader
 from onsettle.store.database import Database, Record, sql
@@ -286,13 +287,12 @@ async def _has_minted(
                     "to": row["token_address"],
                     "data": "0x" + abi.has_minted(row["tx_hash_bytes32"]).hex(),
                 },
-                at_block(depth),
             ),
         )
         for row in rows
     ]
     answers: list[bool | None] = []
-    for answer in await endpoint.batch(calls):
+    for answer in await read_at(endpoint, depth, calls):
         try:
             answers.append(number(answer) == 1)
         except (RpcError, RpcUnavailable):

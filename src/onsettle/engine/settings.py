@@ -1,6 +1,7 @@
 """The runtime settings in force, read from the database."""
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -16,8 +17,12 @@ log = structlog.get_logger()
 class SettingsReader:
     """Keeps the last good value of every setting and reports a bad one once."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(
+        self, db: Database, read: Callable[[RuntimeSettings], None] = lambda _: None
+    ) -> None:
+        """`read` is told what is in force, whenever that was read."""
         self._db = db
+        self._read = read
         self._good = DEFAULTS
         self._read_at = float("-inf")
         self._reported: set[str] = set()
@@ -27,6 +32,7 @@ class SettingsReader:
             rows = {row["key"]: row["value"] for row in await self._db.fetch("settings_read")}
             self._good, refused = read(rows, self._good)
             self._read_at = time.monotonic()
+            self._read(self._good)
             for sentence in refused:
                 if sentence not in self._reported:
                     log.warning("setting_refused", detail=sentence)

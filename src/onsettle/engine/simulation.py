@@ -12,8 +12,8 @@ from onsettle.chain import abi
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert, revert_reason
 from onsettle.engine.candidate import Candidate
+from onsettle.engine.named import read_at
 from onsettle.engine.network import Network, unhex
-from onsettle.engine.reading import read_at
 from onsettle.engine.unit import View
 
 # Sub-calls of one eth_call: about 16 million gas, well below what nodes allow.
@@ -134,7 +134,8 @@ async def _together(
     """One aggregate3. Where the outer call fails, the halves are asked."""
     data = abi.aggregate3([(to, True, data) for to, data in calls])
     try:
-        [answer] = await read_at(view, [_call(sender, network.config.multicall, data)])
+        call = _call(sender, network.config.multicall, data)
+        [answer] = await read_at(view.endpoint, view.block, [call])
         answers = abi.decode_aggregate3(unhex(answer))
         if len(answers) == len(calls):
             return list(answers)
@@ -152,13 +153,14 @@ async def _together(
 
 async def _readable(view: View) -> None:
     """Raise NotRead where even a call of nothing is refused: it is not what was called."""
-    [answer] = await read_at(view, [_call(_NOBODY, _NOBODY, b"")])
+    [answer] = await read_at(view.endpoint, view.block, [_call(_NOBODY, _NOBODY, b"")])
     if isinstance(answer, RpcError):
         raise NotRead(f"the node does not read at block {view.number}: {answer}")
 
 
 async def _singly(view: View, sender: str, calls: Sequence[tuple[str, bytes]]) -> list[Answer]:
-    answers = await read_at(view, [_call(sender, to, data) for to, data in calls])
+    reads = [_call(sender, to, data) for to, data in calls]
+    answers = await read_at(view.endpoint, view.block, reads)
     for answer in answers:
         if isinstance(answer, RpcUnavailable):
             raise answer

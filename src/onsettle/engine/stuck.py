@@ -127,7 +127,8 @@ def _carrying(row: Record) -> Carrying | None:
 
 
 def _payment(row: Record, around: Surroundings) -> dict[str, Any]:
-    since = row["processed_at"] or row["created_at"]
+    completed = row["completed_at"] if row["status"] == PaymentStatus.COMPLETED else None
+    since = completed or row["processed_at"] or row["created_at"]
     said = diagnose(
         Waiting(
             id=str(row["id"]),

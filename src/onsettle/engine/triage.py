@@ -14,8 +14,8 @@ from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert
 from onsettle.domain.payment import Reason
 from onsettle.engine.candidate import Candidate
+from onsettle.engine.named import read_at
 from onsettle.engine.network import Network, number, unhex
-from onsettle.engine.reading import read_at
 from onsettle.engine.simulation import Trial
 from onsettle.engine.unit import View
 from onsettle.store.database import Database
@@ -146,7 +146,7 @@ class Triage:
                 abi.balance_of(c.authorization.payer),
             )
         ]
-        answers = await read_at(view, reads) if reads else []
+        answers = await read_at(view.endpoint, view.block, reads)
         used: list[Candidate] = []
         unread: list[tuple[Candidate, str]] = []
         verdicts: dict[tuple[Reason, str], list[Candidate]] = defaultdict(list)
@@ -160,8 +160,10 @@ class Triage:
                 elif balance < value and _seen_since(candidate, view):
                     words = f"the payer holds {balance} of {value}"
                     verdicts[Reason.INSUFFICIENT_BALANCE, words].append(candidate)
-                elif "signature" in text.lower() and await self._signature_bad(candidate, view):
-                    verdicts[Reason.SIGNATURE_INVALID, text].append(candidate)
+                elif "signature" in text.lower() and (
+                    fault := await self._signature_fault(candidate, view)
+                ):
+                    verdicts[Reason.SIGNATURE_INVALID, f"{text}: {fault}"].append(candidate)
                 elif "blacklist" in text.lower() and await self._blacklisted(candidate, view):
                     words = "the token's issuer blocks the payer"
                     verdicts[Reason.BLACKLISTED, words].append(candidate)
@@ -170,32 +172,44 @@ class Triage:
             except (RpcError, RpcUnavailable) as error:
                 unread.append((candidate, f"{text}; it can't be told why: {error}"))
         await self._look_up(used)
-        await self.hold(unread)
         for (reason, words), failed in verdicts.items():
             await self._fail(failed, reason, words)
+        await self.hold(unread)
         return unexplained
 
-    async def _signature_bad(self, candidate: Candidate, view: View) -> bool:
-        """Raises RpcError where the node can't tell: it has not said no."""
+    async def _signature_fault(self, candidate: Candidate, view: View) -> str | None:
+        """Who says that the payer did not sign; None: nobody does.
+
+        Raises RpcError where the node can't tell: it has not said no.
+        """
         auth = candidate.authorization
-        digest = authorization_digest(self._network.domains[candidate.asset].separator, auth)
-        [code] = await read_at(view, [Call("eth_getCode", (auth.payer,))])
-        if not unhex(code):
-            return recover(digest, auth.signature) != auth.payer
+        domain = self._network.domains.get(candidate.asset)
+        if domain is None:
+            return None
+        digest = authorization_digest(domain.separator, auth)
+        if not unhex(await self._read(view, "eth_getCode", auth.payer)):
+            fault = "the signature is not the payer's"
+            return fault if recover(digest, auth.signature) != auth.payer else None
+        fault = "the payer's account has code (a contract, or EIP-7702), which refuses it"
         data = "0x" + abi.is_valid_signature(digest, auth.signature).hex()
-        [answer] = await read_at(view, [Call("eth_call", ({"to": auth.payer, "data": data},))])
+        answer = await self._read(view, "eth_call", {"to": auth.payer, "data": data})
         if isinstance(answer, RpcError) and is_revert(answer):
-            return True
-        return unhex(answer)[:32] != abi.MAGIC_VALID_SIGNATURE
+            return fault
+        return fault if unhex(answer)[:32] != abi.MAGIC_VALID_SIGNATURE else None
 
     async def _blacklisted(self, candidate: Candidate, view: View) -> bool:
         """Raises RpcError where the node can't tell."""
         payer = candidate.authorization.payer
         data = "0x" + _IS_BLACKLISTED + "0" * 24 + payer[2:]
-        [answer] = await read_at(view, [Call("eth_call", ({"to": candidate.asset, "data": data},))])
+        answer = await self._read(view, "eth_call", {"to": candidate.asset, "data": data})
         if isinstance(answer, RpcError) and is_revert(answer):
             return False  # a token without such a method
         return number(answer) == 1
+
+    @staticmethod
+    async def _read(view: View, method: str, what: object) -> object:
+        [answer] = await read_at(view.endpoint, view.block, [Call(method, (what,))])
+        return answer
 
     async def _look_up(self, candidates: Sequence[Candidate]) -> None:
         if candidates:

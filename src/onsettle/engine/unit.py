@@ -7,7 +7,7 @@ from uuid import UUID
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.domain.settings import RuntimeSettings
-from onsettle.engine.lookup import Block
+from onsettle.engine.named import Block
 from onsettle.store.database import Connection
 
 

@@ -5,13 +5,18 @@ from collections.abc import Mapping
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
+from onsettle.engine.audit.foreign import read_foreign
 from onsettle.engine.audit.gas import check_gas
+from onsettle.engine.audit.identities import check_identities
 from onsettle.engine.audit.ledger import Ledger, read_ledger
+from onsettle.engine.audit.logs import read_minted
 from onsettle.engine.audit.mints import check_mints
 from onsettle.engine.audit.node import Chain, ChainMoved, block_at, read_receipts
+from onsettle.engine.audit.nonces import check_nonces, nonce_counts
 from onsettle.engine.audit.payments import check_journals, check_outbox, check_payments
 from onsettle.engine.audit.report import Report
 from onsettle.engine.audit.transactions import check_transactions
+from onsettle.engine.named import Block
 from onsettle.engine.network import Network
 from onsettle.store.database import Database
 
@@ -38,8 +43,9 @@ async def _network(db: Database, network: Network) -> Report:
         report = Report()
         check_journals(ledger, report)
         check_outbox(ledger, report)
+        check_identities(ledger, report)
         try:
-            await _compare(network.pool.best(), ledger, report)
+            await _compare(network, ledger, report)
         except ChainMoved as moved:
             reason = str(moved)
             await asyncio.sleep(_PAUSE_S)
@@ -51,18 +57,40 @@ async def _network(db: Database, network: Network) -> Report:
     return report
 
 
-async def _compare(endpoint: Endpoint, ledger: Ledger, report: Report) -> None:
+async def _compare(network: Network, ledger: Ledger, report: Report) -> None:
+    endpoint = network.pool.best()
     head = await block_at(endpoint, "latest")
     if head is None:
         raise RpcUnavailable(endpoint.name, "it does not answer its newest block")
     await _on_chain(endpoint, ledger.cursor, ledger.cursor_hash)
-    receipts, unread = await read_receipts(endpoint, ledger.hashes(), head.number)
-    chain = Chain(endpoint=endpoint, head=head, receipts=receipts, unread=frozenset(unread))
+    chain = await _read(network, endpoint, ledger, head, report)
     await check_payments(ledger, chain, report)
     await check_mints(ledger, chain, report)
-    await check_transactions(ledger, chain, report)
+    check_transactions(ledger, chain, report)
+    check_nonces(ledger, chain, report)
     await check_gas(ledger, chain, report)
     await _on_chain(endpoint, head.number, head.hash)
+
+
+async def _read(
+    network: Network, endpoint: Endpoint, ledger: Ledger, head: Block, report: Report
+) -> Chain:
+    """What the chain says of these books, from their first block on."""
+    receipts, unread = await read_receipts(endpoint, ledger.hashes(), head.number)
+    known = [r.block_number for r in receipts.values()]
+    first = min([head.number if ledger.cursor is None else ledger.cursor, *known])
+    counts = await nonce_counts(endpoint, ledger, head.number)
+    tokens = {token.address for token in network.config.mint_tokens}
+    tokens.update(row["token_address"] for row in ledger.mints)
+    return Chain(
+        endpoint=endpoint,
+        head=head,
+        receipts=receipts,
+        unread=frozenset(unread),
+        counts=counts,
+        foreign=await read_foreign(endpoint, ledger, counts, first, head.number, report),
+        minted=await read_minted(endpoint, sorted(tokens), first, head.number, report),
+    )
 
 
 async def _on_chain(endpoint: Endpoint, at: int | None, hash_: str | None) -> None:

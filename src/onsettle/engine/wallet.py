@@ -16,12 +16,14 @@ from onsettle.chain.jsonrpc import Call
 from onsettle.chain.signer import Signer
 from onsettle.domain.fees import Fees, bump, suggest, wei
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.alarms import raise_alarm
+from onsettle.engine.gasmoney import GasMoney
 from onsettle.engine.lease import Lease
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network, number
 from onsettle.engine.outgoing import Outgoing
 from onsettle.engine.settings import SettingsReader
-from onsettle.engine.unit import Feed, Unit, View
+from onsettle.engine.unit import Feed, View
 from onsettle.store.database import Database, LostLease, Record
 
 log = structlog.get_logger()
@@ -42,6 +44,8 @@ class Book:
     #: The confirmer stands at the head: nothing is signed before that.
     following: bool
     cursor: int
+    #: Of the newest block; None or 0 where it is not known.
+    base_fee: int | None
 
 
 class WalletLoop(Loop):
@@ -70,7 +74,7 @@ class WalletLoop(Loop):
         self._moved_at = float("-inf")
         self._flying: asyncio.Task[None] | None = None
         self._foreign: bool | None = None
-        self._purse: tuple[int | None, int] | None = None
+        self._gas = GasMoney(db, network, signer.address)
         #: Since which block the lowest unmined attempt has been the lowest.
         self._lowest: tuple[str, int] = ("", 0)
 
@@ -105,9 +109,10 @@ class WalletLoop(Loop):
             return _POLL_S
         settings = await self._settings.get()
         book = await self._read_book()
-        take = await self._take(settings, book)
+        take = 0 if self._gas.rests else await self._take(settings, book)
         moving = book.live > 0 and time.monotonic() - self._moved_at > _MOVE_S
         if not book.following or not (take or moving):
+            await self._gas.look(book.live, book.base_fee, settings)
             return _POLL_S
         view = await self._look(book)
         if view.behind:
@@ -129,6 +134,7 @@ class WalletLoop(Loop):
             paused=row["paused"],
             following=row["following"],
             cursor=row["cursor_number"] or 0,
+            base_fee=None if row["base_fee"] is None else int(row["base_fee"]),
         )
 
     async def _take(self, settings: RuntimeSettings, book: Book) -> int:
@@ -182,8 +188,8 @@ class WalletLoop(Loop):
             await self._db.execute("wallet_nonce", *self._key, self.lease.term, view.latest)
         foreign = view.pending > max(book.next_nonce or 0, view.latest)
         if foreign and not self._foreign:
-            await self._db.execute(
-                "alarm_raise",
+            await raise_alarm(
+                self._db,
                 "foreign_pending",
                 self._address,
                 f"{self._address} has transactions in the pool that are not ours:"
@@ -205,7 +211,7 @@ class WalletLoop(Loop):
         fees = self._fees(view, settings)
         units = await self._feed.units(view, self._address, take, settings)
         try:
-            covered = await self._afford(view, book, units, fees)
+            covered = await self._gas.afford(view, book.live, units, fees)
             signed = await self.out.sign(covered, fees, view) if covered else []
         finally:
             self._feed.give_back(units)
@@ -227,40 +233,6 @@ class WalletLoop(Loop):
             flying, self._flying = self._flying, None
             await flying
 
-    async def _afford(self, view: View, book: Book, units: list[Unit], fees: Fees) -> list[Unit]:
-        """As many as the wallet's gas money covers beside what is already in flight."""
-        if not units:
-            return units
-        cost = sum(unit.gas_limit for unit in units) * fees.max_fee
-        reserved = 0
-        if book.live and view.balance < 100 * cost:
-            reserved = int(await self._db.fetchval("wallet_reserved", *self._key, view.latest))
-        purse = view.balance - reserved
-        covered: list[Unit] = []
-        for unit in units:
-            purse -= unit.gas_limit * fees.max_fee
-            if purse < 0:
-                break
-            covered.append(unit)
-        dry = len(covered) < len(units)
-        await self._tell_purse(view, view.balance - purse if dry else None)
-        return covered
-
-    async def _tell_purse(self, view: View, needs: int | None) -> None:
-        """Only when it says something new: a wallet's row is written for every batch already."""
-        known = self._purse
-        if known is not None and known[0] is None and needs is None:
-            told = abs(known[1] - view.balance) * 20 < view.balance
-            if told:
-                return
-        note = None
-        if needs is not None:
-            note = f"needs at least {needs} wei for gas, has {view.balance}"
-            if self._purse is None or self._purse[0] is None:
-                log.warning("wallet_dry", wallet=self._address, needs_wei=needs)
-        await self._db.execute("wallet_purse", *self._key, view.balance, needs, note)
-        self._purse = (needs, view.balance)
-
     async def _keep_moving(self, view: View, settings: RuntimeSettings) -> None:
         """Resend the same bytes, pay more, or free a nonce on which nothing can succeed."""
         await self._landed_out()
@@ -271,7 +243,7 @@ class WalletLoop(Loop):
             settings.fee_bump_after_ms / 1000,
             _RESEND_AT_ONCE,
         )
-        await self.out.broadcast([(bytes(row["raw"]), row["hash"]) for row in due])
+        await self.out.broadcast([(bytes(r["raw"]), r["hash"]) for r in due], again=True)
         lowest = await self._db.fetchrow("transaction_lowest", *self._key, view.latest)
         if lowest is None:
             return
@@ -293,7 +265,7 @@ class WalletLoop(Loop):
         if not dead and not cheap and old_s < settings.fee_bump_after_ms / 1000:
             # Blocks pass and it is not in them: a node may have dropped it.
             if time.time() - row["tried_at"].timestamp() > 2 * _MOVE_S:
-                await self.out.broadcast([(bytes(row["raw"]), row["hash"])])
+                await self.out.broadcast([(bytes(row["raw"]), row["hash"])], again=True)
             return
         fees = bump(
             last=Fees(max_fee=int(row["max_fee"]), priority=int(row["priority_fee"])),

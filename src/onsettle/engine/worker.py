@@ -33,10 +33,16 @@ class Worker(Loop):
         networks: Mapping[int, Network],
         settings: SettingsReader,
         more: Sequence[Loop] = (),
+        *,
+        assets: Sequence[str] = (),
     ) -> None:
-        """`more` are loops that are started and stopped with this one."""
+        """`more` are loops that are started and stopped with this one.
+
+        `assets` are those of all networks that are configured, open or not.
+        """
         super().__init__("worker")
         self._more = more
+        self._assets = assets
         self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._db = db
         self._networks = networks
@@ -56,13 +62,15 @@ class Worker(Loop):
             self._loops = [
                 Janitor(self._db),
                 Listener(self._db, self.hint),
-                Adoption(self._db, self._networks, self._settings, self.hint),
+                Adoption(self._db, self._networks, self._settings, self._assets, self.hint),
                 *self._more,
             ]
             for loop in self._loops:
                 loop.start()
         for chain_id in set(self._networks) - self._started:
             self._open(self._networks[chain_id])
+        # In every process, whatever else it does: the limit on its own endpoints is among them.
+        await self._settings.get()
         await self._db.execute(
             "worker_seen",
             self.id,

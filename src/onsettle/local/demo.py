@@ -71,7 +71,8 @@ class _Demo:
         self._screen.say(f"\nThe same in sync mode, in batches of {_BATCH_BEFORE}, as it was:")
         await self._engine.db.execute("setting_write", "payment_mode", "sync")
         await self._engine.db.execute("setting_write", "payment_batch_size", str(_BATCH_BEFORE))
-        await next_block(network)  # two seconds: every process has read the settings by then
+        # Two seconds: every process has read the settings by then.
+        await next_block(self._engine, network)
         second = await self._round("sync", [self._body(p) for p in self._payers], first.minted)
         report = await verify(self._engine.db, self._engine.networks)
         self._tell(first, second, report)
@@ -136,11 +137,16 @@ class _Demo:
             "failed": len(first.failed),
             "duplicates": first.duplicates,
             "mints_completed": first.minted,
+            "blocks_to_sent": first.blocks_to_sent,
+            "blocks_to_completed": first.blocks_to_completed,
             "seconds_to_sent": first.seconds("sent_at"),
             "seconds_to_completed": first.seconds("completed_at"),
             "per_minute": first.per_minute,
             "gas_per_payment": first.gas,
             "sync": {
+                "completed": len(second.completed),
+                "mints_completed": second.minted,
+                "blocks_to_completed": second.blocks_to_completed,
                 "seconds_to_completed": second.seconds("completed_at"),
                 "per_minute": second.per_minute,
             },

@@ -59,18 +59,38 @@ class Place:
     def make_folders(self) -> None:
         """The folders that are ours, private and the account's. Raises PostgresFailed."""
         for folder in (self.home, self.socket):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if self.account.switched:
-                os.chown(folder, self.account.uid, self.account.gid)
-            if folder.stat().st_uid != self.account.uid:
-                raise PostgresFailed(f"{folder} belongs to somebody else: remove it or set TMPDIR")
-            folder.chmod(0o700)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            _take(folder, self.account)
+
+
+def _take(folder: Path, account: Account) -> None:
+    """Give a folder that we have just made to the account. Raises PostgresFailed.
+
+    The folder for temporary files is everybody's: what is there under our name may be a link to
+    something else, or somebody's. So it is opened, never followed, and changed by its handle.
+    """
+    strange = PostgresFailed(f"{folder} is a link or somebody else's: remove it or set TMPDIR")
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        raise strange from None
+    try:
+        owner = os.fstat(handle).st_uid
+        with os.scandir(handle) as inside:
+            empty = next(inside, None) is None
+        if account.switched and owner == os.geteuid() and empty:
+            os.fchown(handle, account.uid, account.gid)
+        elif owner != account.uid:
+            raise strange
+        os.fchmod(handle, 0o700)
+    finally:
+        os.close(handle)
 
 
 def find_place(data_dir: Path) -> Place:
     """Where the cluster of this data folder is, or will be. Raises PostgresFailed."""
     data_dir = data_dir.resolve()
-    key = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
     account = _account()
     programs = find_postgres_bin()
     if account.switched and not account.reaches(programs):
@@ -79,9 +99,18 @@ def find_place(data_dir: Path) -> Place:
     return Place(
         account=account,
         programs=programs,
-        home=_home(data_dir, key, account),
-        socket=(temporary if account.reaches(temporary) else Path("/tmp")) / f"onsettle-pg-{key}",
+        home=_home(data_dir, _key(data_dir), account),
+        socket=(temporary if account.reaches(temporary) else Path("/tmp")) / socket_name(data_dir),
     )
+
+
+def socket_name(data_dir: Path) -> str:
+    """The socket folder's own name: the same for this data folder wherever TMPDIR is."""
+    return f"onsettle-pg-{_key(data_dir.resolve())}"
+
+
+def _key(data_dir: Path) -> str:
+    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
 
 
 def let_pass(folder: Path) -> None:

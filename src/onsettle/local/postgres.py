@@ -16,12 +16,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import asyncpg
 import structlog
 
 from onsettle.local.binaries import POSTGRES_MAJOR
-from onsettle.local.place import Place, PostgresFailed, find_place
+from onsettle.local.place import Place, PostgresFailed, find_place, socket_name
 from onsettle.local.processes import exists, runs
 from onsettle.store.database import UNAVAILABLE
 
@@ -37,6 +38,7 @@ _RETRY_S = 20.0
 _STOP_S = 60
 _LOOK_S = 0.2
 _NOBODYS_PID = 2**30  # no system gives out numbers as high
+_DSN = "postgresql://onsettle@/onsettle?host="
 _CONF = """
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -70,7 +72,12 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://onsettle@/onsettle?host={self._here.socket}"
+        return _DSN + quote(str(self._here.socket))
+
+    @staticmethod
+    def is_of(data_dir: Path, dsn: str) -> bool:
+        """Whether this DSN names the server of this data folder, as an earlier start printed it."""
+        return dsn.startswith(_DSN) and Path(dsn).name == socket_name(data_dir)
 
     @property
     def pid(self) -> int | None:

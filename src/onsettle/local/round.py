@@ -18,7 +18,6 @@ from onsettle.local.screen import Screen
 from onsettle.runtime import Engine
 
 _PATIENCE_S = 180
-_UNSENT = {PaymentStatus.PENDING, PaymentStatus.PROCESSING}
 
 
 class DemoFailed(Exception):
@@ -36,6 +35,7 @@ class Round:
     refused: list[Refused] = field(default_factory=list)
     duplicates: int = 0
     rows: list[Mapping[str, Any]] = field(default_factory=list)
+    sent: int = 0
     sent_height: int = 0
     minted: int = 0
     gas: int = 0
@@ -76,7 +76,7 @@ async def run_round(
     minted_before: int,
 ) -> Round:
     """Submit everything just after a block, and wait until all is decided and minted."""
-    height = await next_block(network)
+    height = await next_block(engine, network)
     this = Round(name=name, started=datetime.now(UTC), start_height=height)
     for start in range(0, len(bodies), MAX_BATCH):
         for answer in await engine.intake.submit_many(bodies[start : start + MAX_BATCH]):
@@ -112,8 +112,9 @@ async def _look(
     this.minted = int(mints.get("completed", 0)) - minted_before
     counts = Counter(row["status"] for row in this.rows)
     screen.progress(this.name, counts, len(this.rows), this.minted)
-    if not this.sent_height and not _UNSENT & set(counts):
-        this.sent_height = await height_of(network)
+    sent = sum(row["sent_at"] is not None for row in this.rows)
+    if sent > this.sent:
+        this.sent, this.sent_height = sent, await height_of(network)
     return not set(UNFINISHED) & set(counts) and this.minted >= len(this.completed)
 
 
@@ -134,12 +135,21 @@ async def height_of(network: Network) -> int:
     return number(await network.pool.call("eth_blockNumber"))
 
 
-async def next_block(network: Network) -> int:
-    """Wait for a new block, so that every round has the same start; its height."""
+async def next_block(engine: Engine, network: Network) -> int:
+    """Wait until the engine has taken in a new block, so that every round has the same start.
+
+    Its height. A round that began when only the node had the block would, by chance, find the
+    engine still at work on it.
+    """
     before = await height_of(network)
     deadline = time.monotonic() + _PATIENCE_S
-    while (height := await height_of(network)) == before:
+    while (height := await _taken_in(engine, network)) <= before:
         if time.monotonic() > deadline:
             raise DemoFailed(f"no block came within {_PATIENCE_S} s")
         await asyncio.sleep(0.02)
     return height
+
+
+async def _taken_in(engine: Engine, network: Network) -> int:
+    row = await engine.db.fetchrow("network_get", network.chain_id)
+    return -1 if row is None or row["cursor_number"] is None else int(row["cursor_number"])

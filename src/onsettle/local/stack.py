@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
+import asyncpg
+
 from onsettle.local.chain import LocalChain
 from onsettle.local.postgres import EmbeddedPostgres
 
 
 class LocalStack:
-    """Both, started and stopped together; `database_url` replaces the embedded database."""
+    """Both, started and stopped together; `database_url` replaces the embedded database.
+
+    The embedded one's own URL, which a shell has from `local.env`, means the embedded one.
+    """
 
     def __init__(
         self,
@@ -19,8 +24,9 @@ class LocalStack:
         save_every_s: float | None = 2.0,
     ) -> None:
         self._data_dir = data_dir
+        own = database_url is None or EmbeddedPostgres.is_of(data_dir, database_url)
         self._database_url = database_url
-        self._postgres = EmbeddedPostgres(data_dir) if database_url is None else None
+        self._postgres = EmbeddedPostgres(data_dir) if own else None
         self.chain = LocalChain(
             data_dir, port=chain_port, block_time=block_time, save_every_s=save_every_s
         )
@@ -28,6 +34,8 @@ class LocalStack:
     async def start(self) -> None:
         if self._postgres is not None:
             self._database_url = await self._postgres.start()
+        else:
+            await _answers(str(self._database_url))
         await self.chain.start()
 
     async def stop(self) -> None:
@@ -46,3 +54,9 @@ class LocalStack:
             "ONSETTLE_PAYMENT_KEYS": ",".join(self.chain.payment_keys),
             "ONSETTLE_MINT_KEYS": ",".join(self.chain.mint_keys),
         }
+
+
+async def _answers(dsn: str) -> None:
+    """Raises what the driver raises, where no database answers."""
+    connection = await asyncpg.connect(dsn, timeout=10)
+    await connection.close()

@@ -24,6 +24,26 @@ create table if not exists schema_migrations (
 )
 """
 
+#: What is written only after the last migration, or by somebody who uses the database.
+_ROWS = ("payment_queue", "mint_queue", "system_settings")
+# The journal is written with the rights of whoever migrates, so that a program which may write
+# payments alone, such as the older server under its own role, goes on writing them. In the commit
+# that makes or replaces the functions: there is no moment without it.
+_AS_OWNER = """
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['payment_queue_inserted', 'payment_queue_updated'] loop
+        if to_regproc(name) is not null then
+            execute format('alter function %I() security definer', name);
+            execute format('alter function %I() set search_path = %I, pg_temp',
+                name, current_schema());
+        end if;
+    end loop;
+end $$
+"""
+
 _OLDER = "our types to the older server's tables"
 
 
@@ -63,8 +83,7 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         if connection.get_server_version().major < 15:
             raise MigrationError("PostgreSQL 15 or newer is needed: point DATABASE_URL at one")
         if dry_run:
-            older_too = [_OLDER] if await older.is_older(connection) else []
-            return older_too + [m.name for m in await _missing(connection)]
+            return await _would_apply(connection)
         await _lock(connection)
         await connection.execute(_JOURNAL)
         await connection.execute("set onsettle.actor = 'migrate'")
@@ -81,11 +100,33 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
         await connection.close()
 
 
+async def holds_rows(dsn: str) -> bool:
+    """Whether there is something to lose: a row in any table of ours, or of the older server."""
+    connection = await asyncpg.connect(dsn, timeout=30)
+    try:
+        for table in _ROWS:
+            there = await connection.fetchval("select to_regclass($1) is not null", table)
+            if there and await connection.fetchval(f"select exists (select from {table})"):
+                return True
+        return False
+    finally:
+        await connection.close()
+
+
 async def _lock(connection: Connection) -> None:
     # Tried again rather than waited for: a waiting statement holds a snapshot, and an index that
     # is built concurrently waits for every snapshot, so the two would wait for each other.
     while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
+
+
+async def _would_apply(connection: Connection) -> list[str]:
+    """Raises what would stop the real run before it changes anything."""
+    missing = [m.name for m in await _missing(connection)]
+    if not await older.is_older(connection):
+        return missing
+    await older.assert_upgradable(connection)
+    return [_OLDER, *missing]
 
 
 async def _older(connection: Connection) -> list[str]:
@@ -120,14 +161,16 @@ async def _apply(connection: Connection, migration: Migration) -> None:
     record = "insert into schema_migrations (version, name, checksum) values ($1, $2, $3)"
     values = (migration.version, migration.name, migration.checksum)
     if migration.transactional:
-        await patiently(connection, migration.text, (record, *values))
+        await patiently(connection, migration.text, _AS_OWNER, (record, *values))
         return
     for statement in _statements(migration.text):
         named = re.search(r"index concurrently if not exists (\w+)", statement)
-        if named is None:
+        if named is not None:
+            await build_index(connection, named[1], statement)
+        elif "index concurrently" in statement:
             await connection.execute(statement)
         else:
-            await build_index(connection, named[1], statement)
+            await patiently(connection, statement)
     await connection.execute(record, *values)
 
 

@@ -6,9 +6,13 @@ copied into a table of the right form beside theirs, which then takes its name; 
 tables only the names of types change. Interrupted at any point, the next run goes on.
 """
 
+import hashlib
 import re
 
-from onsettle.store import older_copy
+import asyncpg
+
+from onsettle.store import older_copy, older_own
+from onsettle.store.older_own import NotUpgradable
 from onsettle.store.patience import Connection, build_index, patiently
 
 _AMOUNT_TYPE = """
@@ -38,25 +42,14 @@ where i.indrelid = $1::text::regclass
     and not exists (select 1 from pg_constraint n where n.conindid = i.indexrelid)
 """
 
+_FORGET = r"""
+delete from older_indexes where definition ~ ' ON (ONLY )?([^ ]+\.)?payment_queue USING '
+"""
+
 _CHECKS = """
 select conname as name, pg_get_constraintdef(oid) as definition from pg_constraint
 where conrelid = $1::text::regclass and contype = 'c'
 """
-
-# Views and foreign keys would go on reading the table that is put aside.
-_HANGERS_ON = """
-select distinct c.relname::text as name from pg_depend d
-join pg_rewrite r on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-join pg_class c on c.oid = r.ev_class
-where d.refobjid = any($1::text[]::regclass[])
-union
-select conrelid::regclass::text from pg_constraint
-where confrelid = 'payment_queue'::regclass and contype = 'f'
-"""
-
-
-class NotUpgradable(Exception):
-    """Something of the operator's own is in the way; the text says what to do."""
 
 
 async def is_older(connection: Connection) -> bool:
@@ -64,26 +57,54 @@ async def is_older(connection: Connection) -> bool:
     return await connection.fetchval(_AMOUNT_TYPE) in ("varchar", "text")
 
 
-async def upgrade(connection: Connection) -> None:
-    """Give every table of the older server our types."""
-    beside = [
+async def assert_upgradable(connection: Connection) -> None:
+    """Raises NotUpgradable where something of the operator's own is in the way."""
+    await older_own.assert_upgradable(connection, await _beside(connection))
+
+
+async def _beside(connection: Connection) -> list[str]:
+    return [
         table
         for table in ("mint_queue", "system_settings")
         if await connection.fetchval("select to_regclass($1)", table)
     ]
-    hangers_on = await connection.fetch(_HANGERS_ON, ["payment_queue", *beside])
-    if hangers_on:
-        names = ", ".join(row["name"] for row in hangers_on)
-        raise NotUpgradable(
-            f"{names} reads the older tables: drop it, run `onsettle migrate`, make it again"
-        )
+
+
+async def upgrade(connection: Connection) -> None:
+    """Give every table of the older server our types."""
+    await assert_upgradable(connection)
     # Times without a zone are UTC: so they become times with one, and no row is rewritten.
     await connection.execute("set timezone = 'UTC'")
-    await _note_indexes(connection, "payment_queue", all_of_them=True)
-    for table in beside:
+    indexes = await _note_indexes(connection, "payment_queue", all_of_them=True)
+    for table in await _beside(connection):
         await _change_types(connection, table)
     await older_copy.copy(connection)
-    await older_copy.swap(connection)
+    # Before the swap: without them every statement of the older server would read the whole table.
+    beside = {name: await _index_next(connection, name) for name in indexes}
+    await older_copy.swap(connection, beside)
+
+
+async def _index_next(connection: Connection, name: str) -> str:
+    """Build an index of payment_queue on the table that will take its place; under what name."""
+    definition = await connection.fetchval(
+        "select definition from older_indexes where name = $1", name
+    )
+    beside = "older_next_" + hashlib.sha256(name.encode()).hexdigest()[:12]
+    moved, count = re.subn(
+        r"if not exists .+? ON (ONLY )?(.+?\.)?payment_queue USING ",
+        lambda found: f'if not exists "{beside}" on {found[2] or ""}payment_queue_next using ',
+        definition,
+        count=1,
+    )
+    assert count == 1, definition
+    try:
+        await build_index(connection, beside, moved)
+    except (asyncpg.InvalidObjectDefinitionError, asyncpg.UndefinedFunctionError) as error:
+        raise NotUpgradable(
+            f"index {name} can't be built on our types ({error}): drop it, and run"
+            " `onsettle migrate` again"
+        ) from None
+    return beside
 
 
 async def finish(connection: Connection) -> None:
@@ -103,6 +124,9 @@ async def _note_indexes(connection: Connection, table: str, *, all_of_them: bool
     await connection.execute(
         "create table if not exists older_indexes (name text primary key, definition text not null)"
     )
+    if all_of_them:
+        # Of a run that was stopped: the operator may have dropped one since.
+        await connection.execute(_FORGET)
     names = []
     for row in await connection.fetch(_INDEXES, table):
         if not (row["rebuilt"] or all_of_them):

@@ -15,6 +15,10 @@ _TRIES = 120
 _PAUSE_S = 0.5
 
 
+#: What says only that somebody else was quicker.
+IN_THE_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+
 class Busy(Exception):
     """Somebody holds a table in a transaction that does not end."""
 
@@ -32,11 +36,15 @@ async def patiently(connection: Connection, *statements: str | tuple[Any, ...]) 
                 for statement in statements:
                     parts = (statement,) if isinstance(statement, str) else statement
                     await connection.execute(*parts)
-        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        except IN_THE_WAY:
             await asyncio.sleep(_PAUSE_S)
         else:
             return
-    raise Busy(
+    raise busy()
+
+
+def busy() -> Busy:
+    return Busy(
         "a transaction holds a table and does not end: find it in pg_stat_activity, end it,"
         " and run `onsettle migrate` again"
     )

@@ -4,7 +4,6 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from x402.http.facilitator_client import HTTPFacilitatorClient
@@ -14,12 +13,11 @@ from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
 from onsettle.local.payers import Payer
 from tests.harness.moves import mining, owner_says
-from tests.harness.stack import PAYEE, PRICE, eventually
+from tests.harness.stack import PRICE, eventually
+from tests.integration.api.asking import Asked, ask, first, second
 from tests.integration.api.conftest import KEY, Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-Asked = dict[str, Any]
 
 
 @asynccontextmanager
@@ -35,67 +33,10 @@ async def _client(api: Api) -> AsyncIterator[HTTPFacilitatorClient]:
         yield client
 
 
-def _second(api: Api, payer: Payer, **extra: object) -> Asked:
-    """A request of version 2, as JSON."""
-    authorization = api.stack.body(api.engine, payer)["authorization"]
-    signature = authorization.pop("signature")
-    requirements = {
-        "scheme": "exact",
-        "network": "eip155:84532",
-        "asset": api.stack.asset,
-        "amount": str(PRICE),
-        "payTo": PAYEE,
-        "maxTimeoutSeconds": 60,
-        "extra": {"name": "USD Coin", "version": "2", **extra},
-    }
-    return {
-        "x402Version": 2,
-        "paymentPayload": {
-            "x402Version": 2,
-            "accepted": copy.deepcopy(requirements),
-            "payload": {"signature": signature, "authorization": authorization},
-        },
-        "paymentRequirements": requirements,
-    }
-
-
-def _first(api: Api, payer: Payer) -> Asked:
-    """The same in version 1."""
-    second = _second(api, payer)
-    return {
-        "x402Version": 1,
-        "paymentPayload": {
-            "x402Version": 1,
-            "scheme": "exact",
-            "network": "base-sepolia",
-            "payload": second["paymentPayload"]["payload"],
-        },
-        "paymentRequirements": {
-            "scheme": "exact",
-            "network": "base-sepolia",
-            "maxAmountRequired": str(PRICE),
-            "resource": "https://shop.example/goods",
-            "description": "",
-            "mimeType": "",
-            "payTo": PAYEE,
-            "maxTimeoutSeconds": 60,
-            "asset": api.stack.asset,
-            "extra": {"name": "USD Coin", "version": "2"},
-        },
-    }
-
-
-async def _ask(api: Api, route: str, asked: object) -> Asked:
-    response = await api.http.post(route, json=asked)
-    assert response.status_code == 200, response.text
-    answer: Asked = response.json()
-    return answer
-
-
 async def test_the_official_client_verifies_and_settles(guarded: Api) -> None:
     """Version 2: valid, settled with the transaction's hash, and no longer valid afterwards."""
     [payer] = await guarded.stack.payers(1)
-    asked = _second(guarded, payer)
+    asked = second(guarded, payer)
     payload = PaymentPayload.model_validate(asked["paymentPayload"])
     requirements = PaymentRequirements.model_validate(asked["paymentRequirements"])
     async with _client(guarded) as client:
@@ -120,7 +61,7 @@ async def test_the_official_client_verifies_and_settles(guarded: Api) -> None:
 async def test_version_one_settles_as_well(guarded: Api) -> None:
     """Names instead of CAIP-2, maxAmountRequired instead of amount: the same payment."""
     [payer] = await guarded.stack.payers(1)
-    asked = _first(guarded, payer)
+    asked = first(guarded, payer)
     payload = PaymentPayloadV1.model_validate(asked["paymentPayload"])
     requirements = PaymentRequirementsV1.model_validate(asked["paymentRequirements"])
     async with _client(guarded) as client:
@@ -133,9 +74,9 @@ async def test_version_one_settles_as_well(guarded: Api) -> None:
 async def test_one_payload_settled_five_times_at_once_is_one_transaction(guarded: Api) -> None:
     """Everybody gets the same success, and the payer is charged once."""
     [payer] = await guarded.stack.payers(1)
-    asked = _second(guarded, payer)
+    asked = second(guarded, payer)
     before = await guarded.stack.nonce(guarded.stack.wallets[0])
-    answers = await asyncio.gather(*(_ask(guarded, "/settle", asked) for _ in range(5)))
+    answers = await asyncio.gather(*(ask(guarded, "/settle", asked) for _ in range(5)))
     assert all(answer["success"] for answer in answers)
     assert len({answer["transaction"] for answer in answers}) == 1
     assert await guarded.stack.nonce(guarded.stack.wallets[0]) == before + 1
@@ -145,7 +86,7 @@ async def test_twenty_at_once_settle_without_a_nonce_error(guarded: Api) -> None
     """What facilitators are known to stumble over: concurrent settles of one chain."""
     payers = await guarded.stack.payers(20)
     answers = await asyncio.gather(
-        *(_ask(guarded, "/settle", _second(guarded, payer)) for payer in payers)
+        *(ask(guarded, "/settle", second(guarded, payer)) for payer in payers)
     )
     assert [answer["success"] for answer in answers] == [True] * 20
 
@@ -155,9 +96,9 @@ async def test_what_is_not_confirmed_in_time_is_pending_and_never_failed(guarded
     [payer] = await guarded.stack.payers(1)
     await guarded.stack.hold_blocks()
     try:
-        asked = _second(guarded, payer)
+        asked = second(guarded, payer)
         asked["paymentRequirements"]["maxTimeoutSeconds"] = 1
-        pending = await _ask(guarded, "/settle", asked)
+        pending = await ask(guarded, "/settle", asked)
         assert pending["success"] is False
         assert pending["errorReason"] == "settlement_pending"
         assert pending["extra"]["statusUrl"] == f"/v1/payments/{pending['extra']['paymentId']}"
@@ -167,7 +108,7 @@ async def test_what_is_not_confirmed_in_time_is_pending_and_never_failed(guarded
         await guarded.stack.mine()
 
     async def settled() -> Asked | None:
-        answer = await _ask(guarded, "/settle", asked)
+        answer = await ask(guarded, "/settle", asked)
         return answer if answer["success"] else None
 
     answer = await eventually(settled)
@@ -180,12 +121,10 @@ async def test_a_merchant_may_take_the_risk_and_not_wait(guarded: Api) -> None:
     payers = await guarded.stack.payers(2)
     await guarded.stack.hold_blocks()
     try:
-        accepted = await _ask(guarded, "/settle", _second(guarded, payers[0], waitUntil="accepted"))
+        accepted = await ask(guarded, "/settle", second(guarded, payers[0], waitUntil="accepted"))
         assert accepted["success"] is True
         assert accepted["extra"]["status"] != "completed"
-        submitted = await _ask(
-            guarded, "/settle", _second(guarded, payers[1], waitUntil="submitted")
-        )
+        submitted = await ask(guarded, "/settle", second(guarded, payers[1], waitUntil="submitted"))
         assert submitted["success"] is True
         assert submitted["extra"]["status"] == "sent"
         assert submitted["transaction"].startswith("0x")
@@ -197,7 +136,7 @@ async def test_a_merchant_may_take_the_risk_and_not_wait(guarded: Api) -> None:
 async def test_every_thing_that_is_wrong_has_its_reason(guarded: Api) -> None:
     """HTTP 200 with the specification's word, for `/verify` and for `/settle`."""
     [payer] = await guarded.stack.payers(1)
-    good = _second(guarded, payer)
+    good = second(guarded, payer)
 
     def spoilt(**changes: object) -> Asked:
         asked = copy.deepcopy(good)
@@ -252,9 +191,9 @@ async def test_every_thing_that_is_wrong_has_its_reason(guarded: Api) -> None:
     ]
     before = await guarded.rows()
     for asked, reason in cases:
-        verified = await _ask(guarded, "/verify", asked)
+        verified = await ask(guarded, "/verify", asked)
         assert (verified["isValid"], verified["invalidReason"]) == (False, reason)
-        settled = await _ask(guarded, "/settle", asked)
+        settled = await ask(guarded, "/settle", asked)
         assert (settled["success"], settled["errorReason"]) == (False, reason)
         assert settled["transaction"] == ""
         SettleResponse.model_validate(settled)
@@ -262,7 +201,7 @@ async def test_every_thing_that_is_wrong_has_its_reason(guarded: Api) -> None:
 
 
 def _late(api: Api, payer: Payer) -> Asked:
-    asked = _second(api, payer)
+    asked = second(api, payer)
     body = api.stack.body(api.engine, payer, lifetime_s=3)["authorization"]
     asked["paymentPayload"]["payload"] = {"signature": body.pop("signature"), "authorization": body}
     return asked
@@ -270,11 +209,11 @@ def _late(api: Api, payer: Payer) -> Asked:
 
 async def test_a_payer_without_the_money_is_not_valid_and_fails(guarded: Api) -> None:
     """`insufficient_funds` from both, before any gas is spent."""
-    asked = _second(guarded, Payer())
-    verified = await _ask(guarded, "/verify", asked)
+    asked = second(guarded, Payer())
+    verified = await ask(guarded, "/verify", asked)
     assert (verified["isValid"], verified["invalidReason"]) == (False, "insufficient_funds")
     async with mining(guarded.stack):
-        settled = await _ask(guarded, "/settle", asked)
+        settled = await ask(guarded, "/settle", asked)
     assert (settled["success"], settled["errorReason"]) == (False, "insufficient_funds")
     assert settled["extra"]["status"] == "failed"
 
@@ -284,7 +223,7 @@ async def test_a_transfer_that_the_token_refuses_is_told_by_simulation(guarded: 
     [payer] = await guarded.stack.payers(1)
     await owner_says(guarded.stack, guarded.stack.asset, "pause()")
     try:
-        verified = await _ask(guarded, "/verify", _second(guarded, payer))
+        verified = await ask(guarded, "/verify", second(guarded, payer))
     finally:
         await owner_says(guarded.stack, guarded.stack.asset, "unpause()")
     assert verified["invalidReason"] == "invalid_exact_evm_transaction_simulation_failed"

@@ -164,8 +164,8 @@ async def test_a_payment_that_the_database_can_not_take_fails_alone(api: Api) ->
     """One poisoned row in a shared commit does not fail its company."""
     settings = await api.engine.settings.get()
     bodies = [api.stack.body(api.engine, Payer()) for _ in range(3)]
-    checked = await api.engine.intake.check(bodies)
-    requests = [item for item in checked if not isinstance(item, Refused)]
+    examined = await api.engine.intake.examine(bodies)
+    requests = [item.request for item in examined if isinstance(item, Candidate)]
     poisoned = replace(requests[1], quantity=-1)
     commits = api.engine.intake._commits  # the checks would not let it through
     outcomes = await asyncio.gather(

@@ -7,10 +7,12 @@ import json
 import re
 import shutil
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from tests.harness.stack import ids_of
@@ -46,12 +48,41 @@ async def _said(api: Api, folder: Path, token: str) -> dict[str, Any]:
 async def test_the_page_is_whole_and_lets_nothing_else_run(guarded: Api) -> None:
     """No other host is named, and the policy admits exactly this script and this style."""
     response = await guarded.http.get("/")
+    _is_whole(response, "script", "style")
+
+
+async def test_the_api_is_described_by_a_page_that_needs_nothing_else(guarded: Api) -> None:
+    """Offline too: each route with its parameters, answers and schemas, as the OpenAPI document has
+    them; every link leads somewhere, and no script runs."""
+    response = await guarded.http.get("/docs")
+    _is_whole(response, "style")
+    page = response.text
+    assert "<script" not in page
+    openapi = (await guarded.http.get("/openapi.json")).json()
+    wanted = set()
+    for path, methods in openapi["paths"].items():
+        for method, operation in methods.items():
+            wanted |= {f">{method.upper()}<", f"<code>{path}</code>", escape(operation["summary"])}
+            wanted |= {f"<code>{each['name']}</code>" for each in operation.get("parameters", ())}
+            wanted |= {f">{status}</span>" for status in operation["responses"]}
+    for name, schema in openapi["components"]["schemas"].items():
+        wanted |= {f'id="schema-{name}"'}
+        wanted |= {f"<code>{field}</code>" for field in schema.get("properties", ())}
+    assert [words for words in sorted(wanted) if words not in page] == []
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert links - set(re.findall(r' id="([^"]+)"', page)) == set()
+    assert "schema-PaymentBody" in links
+    assert (await guarded.http.get("/redoc")).status_code == 404
+
+
+def _is_whole(response: httpx.Response, *parts: str) -> None:
+    """A page that names no other host, and whose policy admits only these parts of it."""
     assert response.headers["content-type"].startswith("text/html")
     hosts = set(re.findall(r"https?://([\w.-]+)", response.text))
     assert hosts <= {"www.w3.org"}
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
-    for tag in ("script", "style"):
+    for tag in parts:
         [inside] = re.findall(rf"<{tag}>([^\0]*?)</{tag}>", response.text)
         digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy

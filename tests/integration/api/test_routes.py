@@ -323,8 +323,14 @@ async def test_openapi_describes_every_route_and_body(guarded: Api) -> None:
         assert path in document["paths"]
 
 
-async def test_readiness_says_in_words_what_is_missing(api: Api) -> None:
-    """Ready while the database and an RPC endpoint answer; else 503 and why."""
+async def test_readiness_says_in_words_what_is_missing(api: Api, guarded: Api) -> None:
+    """Ready while it settles and the database and an RPC endpoint answer; else a problem document
+    and why. HEAD answers as GET does, without a body."""
+    answer = await api.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["problems"] == ["the worker is not started"]
+    api = guarded
     assert (await api.http.get("/readyz")).json() == {"ready": True, "problems": []}
     [network] = api.engine.networks.values()
     stats = network.pool.endpoints[0].stats
@@ -332,7 +338,26 @@ async def test_readiness_says_in_words_what_is_missing(api: Api) -> None:
     try:
         answer = await api.http.get("/readyz")
         assert answer.status_code == 503
-        assert "no RPC endpoint answers (connection refused)" in answer.json()["problems"][0]
+        assert answer.headers["content-type"] == "application/problem+json"
+        told = answer.json()
+        assert (told["status"], told["code"], told["ready"]) == (503, "not_ready", False)
+        assert "no RPC endpoint answers (connection refused)" in told["problems"][0]
+        assert told["problems"][0] in told["detail"]
+        assert (await api.http.head("/readyz")).status_code == 503
     finally:
         stats.resting_until, stats.last_error = 0.0, None
     assert (await api.http.get("/healthz")).json() == {"status": "ok"}
+    for path in ("/healthz", "/readyz"):
+        answer = await api.http.head(path)
+        assert (answer.status_code, answer.content) == (200, b""), path
+
+
+async def test_an_empty_filter_filters_nothing(guarded: Api) -> None:
+    """A form that sends its empty fields gets the list that it would get without them."""
+    [id_] = await _completed(guarded, 1)
+    found = []
+    for query in ("", "?status=&payer=&cursor="):
+        page = (await guarded.http.get(f"/v1/payments{query}")).json()
+        found.append([payment["id"] for payment in page["payments"]])
+    assert found[0] == found[1]
+    assert found[0][0] == str(id_)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack
 
 
@@ -14,3 +15,12 @@ async def held(dsn: str, tmp_path: Path) -> AsyncIterator[Stack]:
     async with Stack(dsn, tmp_path) as whole:
         await whole.hold_blocks()
         yield whole
+
+
+@pytest.fixture
+async def strict(held: Stack) -> AsyncIterator[Stack]:
+    """The same behind a node with the rules of geth's pool: 10 % on both fees for a replacement, 64
+    transactions behind a gap. The local chain takes what pays one wei more."""
+    async with FaultProxy(held.chain.rpc_url, geth=True) as node:
+        held.rpc_url = node.url
+        yield held

@@ -27,7 +27,7 @@ from tests.harness.moves import (
     pause_token,
     transfer_of,
 )
-from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, ids_of
+from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually, ids_of
 
 
 async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: Stack) -> None:
@@ -42,9 +42,13 @@ async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: 
         async with mining(held):
             row = await becomes(engine, one, "completed")
             await held.all_minted(engine, 1)
-        assert row["tx_hash"] == theirs
-        [ours] = await transactions(engine)
-        assert ours["state"] == "reverted"
+            assert row["tx_hash"] == theirs
+
+            async def reverted() -> bool:
+                [ours] = await transactions(engine)
+                return bool(ours["state"] == "reverted")
+
+            await eventually(reverted)
         assert len(await mints(engine)) == 1
         assert await held.token_balance(PAYEE) == PRICE
         await held.verified(engine)

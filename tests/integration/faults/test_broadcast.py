@@ -1,5 +1,6 @@
 """What a node says about our bytes, and what it does with them."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,30 @@ async def proxied(dsn: str, tmp_path: Path) -> AsyncIterator[tuple[Stack, FaultP
         yield stack, proxy
 
 
-@pytest.mark.parametrize("fault", ["accept_but_error", "reset", "malformed_after"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "accept_but_error",
+        "accept_but_timeout",
+        "reset",
+        "malformed_after",
+        "wrong_id",
+        "truncated",
+        "shuffled",
+    ],
+)
 async def test_bytes_that_were_taken_and_reported_as_failed(
     proxied: tuple[Stack, FaultProxy], fault: str
 ) -> None:
-    """Accepted but reported as failed: nothing is signed anew, each payment lands once under the
-    bytes of its one attempt."""
+    """Accepted but reported as failed, or the answers are late, cut off or not in order: nothing is
+    signed anew, each payment lands once under the bytes of its one attempt."""
     stack, proxy = proxied
-    async with running(stack) as engine:
-        rule = proxy.script(fault, "eth_sendRawTransaction", times=3)
+    async with running(stack, start=False) as engine:
+        rule = proxy.script(fault, "eth_sendRawTransaction", times=3, amount=0.3)
         payers = await stack.payers(3)
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
-
-        async def injected() -> bool:
-            return proxy.injected[fault] > 0
-
-        await eventually(injected)
+        await engine.start()
+        await _injected(proxy, fault)
         proxy.stop(rule)
         async with mining(stack):
             await stack.all_are(engine, ids, "completed")
@@ -48,28 +57,54 @@ async def test_bytes_that_were_taken_and_reported_as_failed(
         await stack.verified(engine)
 
 
-@pytest.mark.parametrize("fault", ["ok_but_dropped", "already_known", "nonce_too_low"])
+async def _injected(proxy: FaultProxy, fault: str, times: int = 1) -> None:
+    async def there() -> bool:
+        return proxy.injected[fault] >= times
+
+    await eventually(there)
+
+
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        ("ok_but_dropped", 3),
+        ("already_known", 3),
+        ("nonce_too_low", 3),
+        ("underpriced_replacement", 3),
+        ("pool_full", 3),
+        ("internal_error", 3),
+        # These strike a request, whatever is in it.
+        ("rate_limit", 1),
+        ("server_error", 1),
+    ],
+)
 async def test_bytes_that_were_reported_as_taken_and_are_nowhere(
-    proxied: tuple[Stack, FaultProxy], fault: str
+    proxied: tuple[Stack, FaultProxy], fault: str, times: int
 ) -> None:
-    """Reported as accepted, known or used, and dropped: the same bytes are offered again until
-    they are mined; no payment is given up or signed under another nonce."""
+    """Reported as accepted, known, used, refused or not looked at, and nowhere: they are offered
+    again until they are mined; no payment is given up or signed under another nonce."""
     stack, proxy = proxied
-    async with running(stack, fee_bump_after_ms=500) as engine:
-        rule = proxy.script(fault, "eth_sendRawTransaction", times=3)
+    async with running(stack, start=False, fee_bump_after_ms=500) as engine:
+        given: Counter[str] = Counter()
+
+        async def note(call: dict[str, Any]) -> None:
+            given[call["params"][0]] += 1
+
+        proxy.watch["eth_sendRawTransaction"] = note
+        rule = proxy.script(fault, "eth_sendRawTransaction", times=times, amount=0)
         payers = await stack.payers(3)
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
-
-        async def injected() -> bool:
-            return proxy.injected[fault] >= 3
-
-        await eventually(injected)
+        await engine.start()
+        await _injected(proxy, fault, times)
         proxy.stop(rule)
         async with mining(stack, 0.2):
             await stack.all_are(engine, ids, "completed")
             await stack.all_minted(engine, 3)
         ours = await transactions(engine)
         assert [each["nonce"] for each in ours] == [0, 1, 2]
+        for each in ours:
+            tries = await attempts(engine, each["id"])
+            assert sum(given["0x" + row["raw"].hex()] for row in tries) > 1
         assert await stack.token_balance(PAYEE) == 3 * PRICE
         await stack.verified(engine)
 

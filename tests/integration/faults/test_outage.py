@@ -180,7 +180,15 @@ async def test_a_reorg_while_nobody_looked_is_found_when_catching_up(held: Stack
 
 @pytest.mark.parametrize(
     "faults",
-    [["no_receipts", "no_logs"], ["old_nonce", "no_receipts"], ["behind"], ["wobbling"]],
+    [
+        ["no_receipts"],
+        ["no_logs"],
+        ["no_receipts", "no_logs"],
+        ["old_nonce", "no_receipts"],
+        ["behind"],
+        ["wobbling"],
+        ["frozen"],
+    ],
     ids="+".join,
 )
 async def test_a_node_that_lags_fails_nothing(

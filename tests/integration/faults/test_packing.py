@@ -118,25 +118,30 @@ async def test_a_pack_that_a_reorg_takes_back_is_mined_again(held: Stack) -> Non
         await held.verified(engine)
 
 
-async def test_a_bumped_pack_carries_the_same_payments(held: Stack) -> None:
+async def test_a_bumped_pack_carries_the_same_payments(strict: Stack) -> None:
     """When the base fee rises tenfold the pack is paid for again, with the same calls inside."""
-    async with running(held, start=False, payment_pack_size=10, fee_bump_after_ms=300) as engine:
-        _, _, ids = await _packed(held, engine, 4)
-        await held.all_are(engine, ids, "sent")
+    async with running(strict, start=False, payment_pack_size=10, fee_bump_after_ms=300) as engine:
+        _, _, ids = await _packed(strict, engine, 4)
+        await strict.all_are(engine, ids, "sent")
         [pack] = await transactions(engine)
 
         async def done() -> bool:
-            await base_fee(held, 20)
-            await held.mine()
-            return set(await held.statuses(engine, ids)) == {"completed"}
+            await base_fee(strict, 20)
+            await strict.mine()
+            return set(await strict.statuses(engine, ids)) == {"completed"}
 
         await eventually(done, every_s=0.2)
-        tries = [decode_transaction(bytes(a["raw"])) for a in await attempts(engine, pack["id"])]
+        rows = await attempts(engine, pack["id"])
+        assert "replacement_underpriced" not in {row["answer"] for row in rows}
+        tries = [decode_transaction(bytes(row["raw"])) for row in rows]
         assert len(tries) > 1
         assert {(t.to, t.data, t.nonce) for t in tries} == {
             (MULTICALL3, tries[0].data, tries[0].nonce)
         }
-        assert await held.token_balance(PAYEE) == 4 * PRICE
+        assert await strict.token_balance(PAYEE) == 4 * PRICE
+        async with mining(strict):
+            await strict.all_minted(engine, 4)
+        await strict.verified(engine)
 
 
 async def test_a_payer_with_code_is_never_packed(held: Stack) -> None:

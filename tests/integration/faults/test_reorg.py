@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from onsettle.engine.stuck import read_stuck
 from onsettle.engine.verify import verify
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
@@ -13,6 +14,7 @@ from tests.harness.books import (
     alarms,
     attempts,
     becomes,
+    by_hand,
     journal,
     mints,
     payment,
@@ -20,6 +22,7 @@ from tests.harness.books import (
     transactions,
 )
 from tests.harness.moves import STRANGER, Outsider, ahead, by_key, mining, reorg
+from tests.harness.receiver import SECRET, receiving
 from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually, only_network
 
 DEPTHS = pytest.mark.parametrize("depth", [1, 3, 10])
@@ -55,6 +58,32 @@ async def test_a_payment_undone_after_it_completed_comes_back(held: Stack, depth
         assert len(await transactions(engine)) == 1
         assert await held.token_balance(PAYEE) == PRICE
         await held.verified(engine)
+
+
+async def test_a_completion_whose_block_is_gone_is_not_hidden(held: Stack) -> None:
+    """While no block holds a completed payment, `stuck` shows it with why, since when and what
+    comes next, and verify names it: at first as a note, and as a difference when it stays so."""
+    async with running(held, finality_blocks=50) as engine:
+        [payer] = await held.payers(1)
+        [one] = await accepted(engine, [held.body(engine, payer)])
+        await becomes(engine, one, "sent")
+        await held.mine()
+        await becomes(engine, one, "completed")
+        assert (await read_stuck(engine.db, 300)).payments == []
+        await reorg(held, 1)
+        row = await becomes(engine, one, "completed", block_number=None, final=False)
+
+        async def told() -> bool:
+            [shown] = (await read_stuck(engine.db, 300)).payments
+            assert (shown["id"], shown["since"]) == (one, row["completed_at"])
+            return "a reorg took back" in shown["why"] and "stays completed" in shown["next"]
+
+        await eventually(told)
+        [note] = [n for n in (await held.verified(engine)).notes if str(one) in n]
+        assert "its block was taken back" in note
+        await by_hand(held, "update payment_queue set completed_at = now() - interval '11 minutes'")
+        differences = (await held.audited(engine)).differences
+        assert any(str(one) in d and "its block was taken back" in d for d in differences)
 
 
 @DEPTHS
@@ -113,6 +142,49 @@ async def test_a_completion_that_can_not_come_back_is_reversed_aloud(
         assert report.differences
         assert all(str(one) in sentence for sentence in report.differences)
         assert await held.token_balance(PAYEE) == 0
+
+
+@pytest.mark.parametrize("payment_type", ["mint", "order"])
+async def test_what_was_told_of_a_payment_that_was_reversed_is_a_loss(
+    held: Stack, payment_type: str
+) -> None:
+    """A reorg deeper than payment_confirmations in which the payer cancels instead: reversed,
+    final, with an alarm that stays; what was delivered, mint or message, is listed by verify."""
+    async with receiving() as receiver:
+        hook = {"webhook_url": receiver.url, "webhook_secret": SECRET}
+        async with running(held, finality_blocks=50, environment=hook) as engine:
+            outsider = Outsider(held)
+            await outsider.fund()
+            [payer] = await held.payers(1)
+            body = held.body(engine, payer, payment_type=payment_type)
+            [one] = await accepted(engine, [body])
+            await becomes(engine, one, "sent")
+            async with mining(held):
+                await becomes(engine, one, "completed")
+                await held.all_minted(engine, payment_type == "mint")
+                await _all_told(engine)
+            row = await payment(engine, one)
+            cancel = payer.cancel(domain_of(engine, held.asset), body["authorization"]["nonce"])
+            depth = await held.height() - row["block_number"] + 1
+            await reorg(held, depth, (await outsider.call(held.asset, cancel), 0))
+            async with mining(held):
+                await becomes(engine, one, "confirmation_failed", "reversed", final=True)
+                # Its mint was signed before: its bytes are out there and land again.
+                await held.all_minted(engine, payment_type == "mint")
+            assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(one)]
+            losses = [d for d in (await held.audited(engine)).differences if str(one) in d]
+            assert any("was told" in loss and "a loss" in loss for loss in losses), losses
+            minted = any("minted, and the payment is not completed" in loss for loss in losses)
+            assert minted == (payment_type == "mint"), losses
+            assert await held.token_balance(PAYEE) == 0
+
+
+async def _all_told(engine: Engine) -> None:
+    async def told() -> bool:
+        rows = await engine.db.pool.fetch("select status from outbox")
+        return {row["status"] for row in rows} == {"delivered"}
+
+    await eventually(told)
 
 
 async def _minting(engine: Engine) -> None:

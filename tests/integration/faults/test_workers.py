@@ -81,40 +81,40 @@ async def test_a_worker_frozen_between_two_broadcasts_is_replaced(held: Stack) -
         await held.verified(engine)
 
 
-async def test_a_worker_frozen_while_bumping_is_replaced(held: Stack) -> None:
+async def test_a_worker_frozen_while_bumping_is_replaced(strict: Stack) -> None:
     """Frozen inside the commit of a fee bump: the other worker bumps by itself, one of the
     attempts mines, and the payment runs once."""
-    async with running(held, start=False, fee_bump_after_ms=300) as engine:
-        [payer] = await held.payers(1)
-        ids = await accepted(engine, [held.body(engine, payer)])
-        async with worker(held, "stop:replace:before") as old:
-            await held.all_are(engine, ids, "sent")
+    async with running(strict, start=False, fee_bump_after_ms=300) as engine:
+        [payer] = await strict.payers(1)
+        ids = await accepted(engine, [strict.body(engine, payer)])
+        async with worker(strict, "stop:replace:before") as old:
+            await strict.all_are(engine, ids, "sent")
 
             async def frozen_while_dear() -> bool:
-                await base_fee(held, 20)
-                await held.mine()
+                await base_fee(strict, 20)
+                await strict.mine()
                 return old.frozen
 
             await eventually(frozen_while_dear, every_s=0.2)
             [ours] = await transactions(engine)
             assert len(await attempts(engine, ours["id"])) == 1
-            await end_leases(held)
+            await end_leases(strict)
             await engine.start()
 
             async def done() -> bool:
-                await base_fee(held, 20)
-                await held.mine()
-                return await held.statuses(engine, ids) == ["completed"]
+                await base_fee(strict, 20)
+                await strict.mine()
+                return await strict.statuses(engine, ids) == ["completed"]
 
             await eventually(done, every_s=0.2)
             old.thaw()
-            async with mining(held):
+            async with mining(strict):
                 await _seen_again(engine)
-                await held.all_minted(engine, 1)
+                await strict.all_minted(engine, 1)
         assert len(await attempts(engine, ours["id"])) > 1
         assert len(await transactions(engine)) == 1
-        assert await held.token_balance(PAYEE) == PRICE
-        await held.verified(engine)
+        assert await strict.token_balance(PAYEE) == PRICE
+        await strict.verified(engine)
 
 
 async def test_a_lease_ends_by_the_clock_alone(held: Stack) -> None:

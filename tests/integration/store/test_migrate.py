@@ -122,3 +122,27 @@ def test_a_dry_run_changes_nothing(dsn: str, monkeypatch: pytest.MonkeyPatch) ->
     assert asyncio.run(_all(dsn, "select to_regclass('payment_queue') as t"))[0]["t"] is None
     assert CliRunner().invoke(command).exit_code == 0
     assert "up to date" in CliRunner().invoke(command, ["--dry-run"]).output
+
+
+def test_a_database_with_rows_is_changed_only_after_a_yes(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new database is prepared unasked, as deployments do; one with rows is left alone until
+    somebody agrees, and where nothing is missing nobody is asked."""
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    assert CliRunner().invoke(command).exit_code == 0
+    assert CliRunner().invoke(command).output == "The database is up to date.\n"
+    forget = "delete from schema_migrations where version = 3"
+    known = "select version from schema_migrations where version = 3"
+    asyncio.run(_all(dsn, forget))
+    for answer in ("", "n\n"):
+        refused = CliRunner().invoke(command, input=answer)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "Apply 0003_indexes to a database with rows?" in refused.stderr
+    assert asyncio.run(_all(dsn, known)) == []
+    agreed = CliRunner().invoke(command, input="y\n")
+    assert (agreed.exit_code, agreed.stdout) == (0, "applied 0003_indexes\n")
+    asyncio.run(_all(dsn, forget))
+    unasked = CliRunner().invoke(command, ["--yes"])
+    assert (unasked.exit_code, unasked.stdout) == (0, "applied 0003_indexes\n")
+    assert unasked.stderr == ""

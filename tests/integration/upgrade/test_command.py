@@ -8,18 +8,19 @@ from tests.harness.older import OlderServer
 from tests.harness.stack import Stack
 
 
-async def _migrate(stack: Stack, *options: str, **more: str) -> str:
+async def _migrate(stack: Stack, *options: str, code: int = 0, **more: str) -> str:
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("onsettle")),
         "migrate",
         *options,
         cwd=stack.folder,
         env=stack.process_environment(**more),
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
+    assert process.returncode == code, errors.decode()
     return out.decode()
 
 
@@ -35,7 +36,9 @@ async def test_without_a_node_it_says_what_is_left_and_the_engine_finishes_it(
     assert "would apply our types to the older server's tables" in dry
     kind = "select pg_typeof(amount)::text from payment_queue limit 1"
     assert await older.hand.fetchval(kind) == "character varying"
-    said = await _migrate(stack, rpc_urls="http://127.0.0.1:9")
+    assert await _migrate(stack, rpc_urls="http://127.0.0.1:9", code=1) == ""  # nobody agreed
+    assert await older.hand.fetchval(kind) == "character varying"
+    said = await _migrate(stack, "--yes", rpc_urls="http://127.0.0.1:9")
     assert "applied our types to the older server's tables" in said
     assert "left for later: 2 payments that are not completed" in said
     assert await older.hand.fetchval(kind) == "numeric"
@@ -51,11 +54,43 @@ async def test_with_a_node_it_takes_over_what_is_not_completed(
     """Nothing is sent yet, and nothing is left for later; a second run has nothing to do."""
     payers = await stack.payers(1)
     waiting = await older.insert(older.authorization(payers[0]))
-    said = await _migrate(stack)
+    said = await _migrate(stack, "--yes")
     assert "taken over: 1 payments" in said
     assert "left for later" not in said
+    assert "not taken over" not in said
     row = await older.hand.fetchrow("select * from payment_queue where id = $1", waiting)
     assert row is not None
     assert (row["status"], row["payer"]) == ("pending", payers[0].address)
     assert row["chain_id"] == older.domain.chain_id
     assert (await _migrate(stack)).strip() == "The database is up to date."
+
+
+async def test_what_it_refused_is_told_apart_from_what_it_took(
+    stack: Stack, older: OlderServer
+) -> None:
+    """Each reason with its number and a query for its rows; what it logs is not among its words."""
+    payers = await stack.payers(2)
+    await older.insert(older.authorization(payers[0]))
+    bad = await older.insert({**older.authorization(payers[1]), "nonce": "0x12"})
+    done = await older.insert({"garbage": "yes", "from": payers[0].address, "value": "1"})
+    await older.completed(done, "0x" + "99" * 32)
+    lines = (await _migrate(stack)).splitlines()
+    told = [line for line in lines if not line.startswith("applied ")]
+    assert told[0] == "taken over: 1 payments that are not completed"
+    assert told[1].startswith("not taken over: 1 payments (unreadable); 1 of them waited")
+    listed = await older.hand.fetch(told[1].partition("They are listed by: ")[2])
+    assert [row["id"] for row in listed] == [bad]
+    assert told[2].startswith("left for later: 1 completed payments")
+    assert len(told) == 3
+
+
+async def test_beside_a_process_that_takes_over_it_says_so(
+    stack: Stack, older: OlderServer
+) -> None:
+    """What it could not do since another is at it is not put on the chain."""
+    [payer] = await stack.payers(1)
+    await older.insert(older.authorization(payer))
+    async with older.hand.transaction():
+        await older.hand.execute("select pg_advisory_xact_lock(40213)")
+        said = await _migrate(stack)
+    assert "wait for their chain (another process is taking them over)" in said

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from onsettle.engine.request import Refused
 from onsettle.store.migrate import migrate
+from tests.harness.commands import onsettle
 from tests.harness.older import OlderServer, split
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
@@ -245,9 +246,42 @@ async def test_what_can_not_be_read_is_kept_with_its_reason(
 
         await eventually(looked_at)
         assert (await _row(older, finished))["status"] == "completed"
-        assert await older.hand.fetchval(
-            "select count(*) from alarms where kind = 'not_taken_over'"
-        )
+
+        async def told() -> list[tuple[str, str]]:
+            rows = await older.hand.fetch("select subject, message from alarms order by 1")
+            return [(row["subject"], row["message"].partition(" ")[0]) for row in rows]
+
+        every = [("amount_mismatch", "1"), ("asset_not_allowed", "1"), ("unreadable", "2")]
+
+        async def all_told() -> bool:
+            return await told() == every
+
+        await eventually(all_told)
+
+
+async def test_rows_that_a_hand_marked_before_the_move_are_offered_for_a_retry(
+    stack: Stack, older: OlderServer
+) -> None:
+    """The guide's own statements, run on the older server: `status`, `stuck` and `reset-stuck` know
+    them for what they are; what that server failed by itself is left alone."""
+    payers = await stack.payers(2)
+    marked, failed = [await older.insert(older.authorization(payer)) for payer in payers]
+    for payment in (marked, failed):
+        await older.claim(payment)
+    await older.failed(marked, "Rollback to sync processing")
+    await older.failed(failed, "insufficient funds")
+    environment = stack.process_environment()
+    (await onsettle(environment, "migrate")).ok()
+    async with stack.engine():
+
+        async def told() -> bool:
+            return "1 payments were marked" in (await onsettle(environment, "status")).ok().out
+
+        await eventually(told, every_s=0.5)
+        stuck = (await onsettle(environment, "stuck", "--json")).json["payments"]
+        assert [row["id"] for row in stuck] == [str(marked)]
+        reset = (await onsettle(environment, "reset-stuck", "--dry-run", "--json")).json
+        assert [(p["id"], p["verdict"]) for p in reset["payments"]] == [(str(marked), "retry")]
 
 
 async def test_settings_of_the_older_server_stay(stack: Stack, older: OlderServer) -> None:

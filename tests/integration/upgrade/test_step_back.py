@@ -128,3 +128,33 @@ async def test_what_is_final_stays_closed_to_the_older_server_too(stack: Stack) 
             await older.hand.execute(
                 "update payment_queue set status = 'pending' where id = $1", payment
             )
+
+
+async def test_what_the_older_server_completed_without_minting_is_delivered(stack: Stack) -> None:
+    """It took the payment in and charged it in our absence: what is missing of its mints is minted,
+    what it minted or queued counts, and what never landed is not believed."""
+    await migrate(stack.dsn)
+    async with OlderServer.on(stack) as older:
+        payers = await stack.payers(3)
+        signed = [older.authorization(payer) for payer in payers]
+        bare = await older.insert(signed[0], quantity=2)
+        half = await older.insert(signed[1], quantity=2)
+        claimed = await older.insert(signed[2])
+        await older.completed(bare, await older.settle(signed[0]))
+        tx_hash = await older.settle(signed[1])
+        await older.completed(half, tx_hash)
+        key = await older.queue_mint(payers[1].address, tx_hash, "completed")
+        await older.mint(payers[1].address, key)
+        await older.completed(claimed, "0x" + "77" * 32)
+        async with stack.engine() as engine:
+            await stack.all_minted(engine, 4)
+            rows = await older.hand.fetch("select payment_id, tx_hash_bytes32 from mint_queue")
+            assert sorted(row["payment_id"] for row in rows) == sorted([bare, bare, half, half])
+            assert key in {row["tx_hash_bytes32"] for row in rows}
+            row = await older.hand.fetchrow(
+                "select status, final from payment_queue where id = $1", claimed
+            )
+            assert row is not None
+            # Unused and not expired: it may still land, and is judged when it can't any more.
+            assert tuple(row) == ("completed", False)
+            assert await stack.token_balance(PAYEE) == 2 * PRICE

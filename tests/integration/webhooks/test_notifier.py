@@ -1,8 +1,11 @@
 """Completed payments are told as Standard Webhooks: at least once, signed, under one stable id."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from uuid import UUID
 
@@ -156,6 +159,36 @@ async def test_an_endpoint_that_hangs_is_not_waited_for(
         await shop.message(id_, status="delivered", tries=2)
 
 
+async def test_what_arrives_while_it_stops_is_written_down(stack: Stack) -> None:
+    """Beside an endpoint that hangs: the answers of the last moments are kept, the session is
+    closed, and the stop takes no longer than it may."""
+    async with _open(stack) as shop:
+        [notifier] = shop.engine._notifiers
+        shop.receiver.hold.clear()
+        [slow] = await shop.sell()
+        shop.receiver.hangs = lambda message: message.body["data"]["id"] == str(slow)
+        await shop.due_now(slow)
+        [quick] = await shop.sell()
+
+        async def both_are_out() -> bool:
+            return len(notifier._under_way) == 3
+
+        await eventually(both_are_out)
+        stopping = asyncio.create_task(shop.engine.stop())
+
+        async def leaving() -> bool:
+            return notifier._stopping
+
+        await eventually(leaving)
+        session = notifier._session
+        shop.receiver.hold.set()
+        await asyncio.wait_for(stopping, 20)
+        assert session is not None
+        assert session.closed
+        assert notifier._under_way == set()
+        await shop.message(quick, status="delivered", tries=1)
+
+
 async def test_what_is_given_up_is_listed_and_can_be_replayed(shop: Shop) -> None:
     """After the whole schedule the message is dead, and a replay delivers it under its id."""
     shop.receiver.answer = lambda _: web.Response(status=500)
@@ -221,6 +254,51 @@ async def test_an_endpoint_that_asks_for_a_rest_gets_it(shop: Shop) -> None:
     [id_] = await shop.sell()
     row = await shop.message(id_, tries=1, status="pending", last_error="HTTP 429")
     assert 60 < (row["next_try_at"] - row["created_at"]).total_seconds() < 200
+
+
+async def test_a_rest_may_be_asked_for_until_a_date(shop: Shop) -> None:
+    """Retry-After as an HTTP date counts from now."""
+    await shop.engine.db.pool.execute("update outbox set status = 'dead' where status = 'pending'")
+    until = formatdate(time.time() + 90, usegmt=True)
+    shop.receiver.answer = lambda _: web.Response(status=503, headers={"retry-after": until})
+    [id_] = await shop.sell()
+    row = await shop.message(id_, tries=1, status="pending", last_error="HTTP 503")
+    assert 60 < (row["next_try_at"] - row["created_at"]).total_seconds() < 200
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "becomes"),
+    [
+        ("200 OK", "content-length: 100\r\n\r\n", "delivered"),
+        ("200 OK", "content-encoding: gzip\r\ncontent-length: 3\r\n\r\n???", "delivered"),
+        ("410 Gone", "content-length: 100\r\n\r\n", "dead"),
+        ("410 Gone", "content-encoding: gzip\r\ncontent-length: 3\r\n\r\n???", "dead"),
+    ],
+)
+async def test_the_status_is_the_verdict_and_the_body_is_not(
+    stack: Stack, status: str, body: str, becomes: str
+) -> None:
+    """A body that is cut off or can't be unpacked: delivered is delivered, and gone is gone."""
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        writer.write(f"HTTP/1.1 {status}\r\nconnection: close\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    async with server, stack.engine(webhook_url=url, webhook_secret=SECRET) as engine:
+        shop = Shop(stack=stack, engine=engine, receiver=Receiver())
+        await engine.db.pool.execute("update outbox set status = 'dead' where status = 'pending'")
+        [id_] = await shop.sell()
+        await shop.message(id_, status=becomes, tries=1)
+        assert asked == 1
+        disabled = [row for row in await engine.db.fetch("channels_list") if row["disabled"]]
+        assert len(disabled) == (becomes == "dead")
 
 
 async def test_a_message_that_was_never_written_is_found_by_the_audit(shop: Shop) -> None:

@@ -58,7 +58,19 @@ class TestLoading:
             load_signers([str(path)], PASSWORD)
 
     @pytest.mark.parametrize(
-        "spec", ["", "0x12", "12" * 31, KEY + "0", "no/such/file", "00" * 32, "ff" * 32]
+        "spec",
+        [
+            "",
+            "0x12",
+            "12" * 31,
+            KEY + "0",
+            "no/such/file",
+            "00" * 32,
+            "ff" * 32,
+            " ".join([KEY] * 4),
+            "/".join([KEY] * 40),
+            "~nobody-of-this-name/wallet.json",
+        ],
     )
     def test_what_is_wrong_is_named_by_its_position_only(self, spec: str) -> None:
         with pytest.raises(SignerError) as caught:

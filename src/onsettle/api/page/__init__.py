@@ -1,12 +1,19 @@
-"""The operator's page: one document, nothing from elsewhere, fed by the API."""
+"""Two pages, each one document with nothing from elsewhere: the operator's, and the API's."""
 
 import base64
 import hashlib
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
+
+from onsettle.api.page.reference import reference
+
+_NOTHING = (
+    "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none';"
+)
 
 
 def page() -> APIRouter:
@@ -14,28 +21,34 @@ def page() -> APIRouter:
 
     @routes.get("/")
     async def show() -> HTMLResponse:
-        document, policy = _document()
-        headers = {
-            "Content-Security-Policy": policy,
-            "Cache-Control": "no-cache",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
-        return HTMLResponse(document, headers=headers)
+        return _answer(*_operators())
+
+    @routes.get("/docs")
+    async def docs(request: Request) -> HTMLResponse:
+        style = _part("page.css") + _part("reference.css")
+        document = _part("reference.html").replace("/*style*/", style)
+        written = document.replace("<!--reference-->", reference(request.app.openapi()))
+        return _answer(written, f"{_NOTHING} style-src {_hash(style)}")
 
     return routes
 
 
+def _answer(document: str, policy: str) -> HTMLResponse:
+    headers = {
+        "Content-Security-Policy": policy,
+        "Cache-Control": "no-cache",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HTMLResponse(document, headers=headers)
+
+
 @cache
-def _document() -> tuple[str, str]:
+def _operators() -> tuple[str, str]:
     """The page, and a policy that lets this script and this style run and nothing else."""
     style, script = _part("page.css"), _part("view.js") + _part("page.js")
     document = _part("page.html").replace("/*style*/", style).replace("/*script*/", script)
-    policy = (
-        "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none';"
-        " form-action 'none'; frame-ancestors 'none';"
-        f" script-src {_hash(script)}; style-src {_hash(style)}"
-    )
+    policy = f"{_NOTHING} connect-src 'self'; script-src {_hash(script)}; style-src {_hash(style)}"
     return document, policy
 
 

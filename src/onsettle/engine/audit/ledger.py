@@ -26,6 +26,8 @@ class Ledger:
     missing_nonces: list[Record]
     bad_journals: list[Record]
     outbox: list[Record]
+    #: Keys of mints that other programs queued, linked to no payment.
+    other_keys: frozenset[str]
     settings: RuntimeSettings
 
     @property
@@ -34,6 +36,10 @@ class Ledger:
         if self.cursor is None:
             return -1
         return self.cursor - self.settings.payment_confirmations + 1
+
+    @cached_property
+    def every_wallet(self) -> frozenset[str]:
+        return frozenset({*self.wallets, *(row["wallet"] for row in self.transactions)})
 
     @cached_property
     def identities(self) -> dict[Identity, Record]:
@@ -89,5 +95,8 @@ async def read_ledger(db: Database, chain_id: int) -> Ledger:
             missing_nonces=await connection.fetch(sql("verify_nonces"), chain_id),
             bad_journals=await connection.fetch(sql("verify_events"), chain_id),
             outbox=await connection.fetch(sql("verify_outbox"), chain_id),
+            other_keys=frozenset(
+                row["key"] for row in await connection.fetch(sql("verify_keys"), chain_id)
+            ),
             settings=read(rows, DEFAULTS)[0],
         )

@@ -1,6 +1,7 @@
 """Promise 6: for every completed payment exactly what was paid for, and nothing for others."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from onsettle.chain import abi
@@ -8,28 +9,58 @@ from onsettle.chain.jsonrpc import Call
 from onsettle.domain.evidence import Minted
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.audit.ledger import Ledger
-from onsettle.engine.audit.node import Chain, ask
+from onsettle.engine.audit.node import Chain, ask, read_receipts
 from onsettle.engine.audit.report import Report
 from onsettle.store.database import Record
 
 
 async def check_mints(ledger: Ledger, chain: Chain, report: Report) -> None:
     report.count("mints", len(ledger.mints))
-    events: dict[tuple[str, str], list[Minted]] = defaultdict(list)
-    for event in chain.events:
-        if isinstance(event, Minted):
-            events[event.address, event.key].append(event)
-    known = {(row["token_address"], row["key"]) for row in ledger.mints}
-    for (_, key), found in events.items():
-        ours = [e.tx_hash for e in found if e.tx_hash in ledger.our_hashes]
-        if ours and (found[0].address, key) not in known:
-            report.differences.append(f"mint {key}: {ours[0]} minted it, and nobody paid for it")
+    events = _events(chain)
+    await _unpaid(events, ledger, chain, report)
     minted = await _minted([r for r in ledger.mints if not events[_place(r)]], chain)
     for row in ledger.mints:
         found = events[_place(row)]
         on_chain = bool(found) or minted.get(row["id"])
         _mint(row, found, on_chain, ledger, report)
     _quantities(ledger, report)
+
+
+def _events(chain: Chain) -> dict[tuple[str, str], list[Minted]]:
+    """Mints by token and key: those of all blocks, and those in receipts that we know."""
+    whole = {(e.tx_hash, e.log_index): e for e in chain.events if isinstance(e, Minted)}
+    whole |= {(e.tx_hash, e.log_index): e for e in chain.minted}
+    found: dict[tuple[str, str], list[Minted]] = defaultdict(list)
+    for event in whole.values():
+        found[event.address, event.key].append(event)
+    return found
+
+
+async def _unpaid(
+    events: Mapping[tuple[str, str], list[Minted]], ledger: Ledger, chain: Chain, report: Report
+) -> None:
+    """A mint that one of our wallets made, under a key that is in no row."""
+    known = {(row["token_address"], row["key"]) for row in ledger.mints}
+    strange = [
+        event
+        for place, found in events.items()
+        if place not in known and place[1] not in ledger.other_keys
+        for event in found
+    ]
+    read = {**chain.receipts, **chain.foreign}
+    hashes = sorted({e.tx_hash for e in strange} - set(read))
+    # Tokens have other minters too: only the receipt tells who it was.
+    more, unread = await read_receipts(chain.endpoint, hashes, chain.head.number)
+    read |= more
+    if unread:
+        report.not_checked.append(f"who made {len(unread)} mints: their receipts are not answered")
+    for event in strange:
+        receipt = read.get(event.tx_hash)
+        if receipt is not None and receipt.sender in ledger.every_wallet:
+            report.differences.append(
+                f"mint {event.key}: wallet {receipt.sender} minted it in {event.tx_hash},"
+                " and nobody paid for it"
+            )
 
 
 def _place(row: Record) -> tuple[str, str]:

@@ -7,8 +7,8 @@ from typing import Any
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError
 from onsettle.chain.logs import decode_logs
-from onsettle.domain.evidence import ChainEvent
-from onsettle.engine.lookup import Block
+from onsettle.domain.evidence import ChainEvent, Minted
+from onsettle.engine.named import Block
 from onsettle.engine.network import number
 
 _CHUNK = 1000
@@ -32,12 +32,19 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """One endpoint's view up to `head`. `unread` hashes are those it did not answer for."""
+    """One endpoint's view up to `head`.
+
+    `unread` hashes are those it did not answer for; `counts`, the nonces that each wallet has used;
+    `foreign`, transactions of our wallets that are in no row; `minted`, all mints of our tokens.
+    """
 
     endpoint: Endpoint
     head: Block
     receipts: Mapping[str, Receipt]
     unread: frozenset[str]
+    counts: Mapping[str, int]
+    foreign: Mapping[str, Receipt]
+    minted: Sequence[Minted]
 
     @property
     def events(self) -> list[ChainEvent]:

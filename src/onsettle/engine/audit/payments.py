@@ -11,6 +11,9 @@ from onsettle.engine.lookup import find
 from onsettle.store.database import Record
 
 _CHUNK = 500
+#: A reorg withdraws the block of a completed payment first and keeps the status until it is
+#: decided: for this long that is a thing to know, after that it breaks a promise.
+_UNDONE_S = 600
 
 
 async def check_payments(ledger: Ledger, chain: Chain, report: Report) -> None:
@@ -57,6 +60,8 @@ def _landed(
         wanted = ledger.settings.payment_confirmations
         _differs(report, row, f"it is completed at depth {depth}, and {wanted} are required")
     if row["block_number"] is None:
+        if not row["final"]:
+            _undone(report, row, f"the chain has its transfer in block {block}")
         return
     if row["tx_hash"].lower() != tx_hash or row["block_number"] != block:
         told = f"{row['tx_hash']} in block {row['block_number']}"
@@ -70,11 +75,21 @@ def _looked_up(row: Record, finding: Finding, ledger: Ledger, chain: Chain, repo
         event = finding.event
         _landed(row, event.tx_hash, event.block_number, ledger, chain, report)
     elif row["status"] == PaymentStatus.COMPLETED:
-        # A reorg withdraws the block first and keeps the status, not final, until it is decided.
         if row["block_number"] is not None or row["final"]:
             _differs(report, row, "it is completed, and the chain has no transfer that pays it")
+        else:
+            _undone(report, row, "the chain has no transfer that pays it")
     elif row["final"] and finding.fate is Fate.UNUSED and row["valid_before"] > chain.head.time:
         _differs(report, row, f"it is {row['status']} for good, and it can still be charged")
+
+
+def _undone(report: Report, row: Record, text: str) -> None:
+    """Completed, not final, and the books name no block for it."""
+    since = f"it was completed {row['completed_for_s']} s ago, its block was taken back, and {text}"
+    if row["completed_for_s"] > _UNDONE_S:
+        _differs(report, row, since)
+    else:
+        report.notes.append(f"payment {row['id']}: {since}")
 
 
 def check_journals(ledger: Ledger, report: Report) -> None:
@@ -96,6 +111,12 @@ def check_outbox(ledger: Ledger, report: Report) -> None:
             report.differences.append(
                 f"message {row['id']}: it tells that payment {row['payment_id']} completed,"
                 " and it never did"
+            )
+        elif row["status"] == "delivered" and not row["stands"]:
+            report.differences.append(
+                f"message {row['id']}: the channel {row['channel']} was told that payment"
+                f" {row['payment_id']} completed, and it is {row['payment_status']}: what was"
+                " delivered for it is a loss"
             )
         elif row["status"] == "dead":
             report.notes.append(

@@ -1,24 +1,23 @@
 """Promises 4 and 7: one nonce, one purpose; every transfer in ours belongs to a payment."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from onsettle.chain.crypto import keccak
-from onsettle.chain.jsonrpc import Call
 from onsettle.chain.transaction import UnsignedTransaction, decode_transaction
-from onsettle.domain.evidence import AuthorizationUsed, Event, Transfer
+from onsettle.domain.evidence import AuthorizationUsed, Event, Minted, Transfer
+from onsettle.domain.outcome import uses
 from onsettle.engine.audit.ledger import Ledger
-from onsettle.engine.audit.node import Chain, Receipt, ask
+from onsettle.engine.audit.node import Chain, Receipt
 from onsettle.engine.audit.report import Report
 from onsettle.store.database import Record
 
 _ZERO = "0x" + "00" * 20
 
 
-async def check_transactions(ledger: Ledger, chain: Chain, report: Report) -> None:
+def check_transactions(ledger: Ledger, chain: Chain, report: Report) -> None:
     report.count("transactions", len(ledger.transactions))
     report.count("attempts", len(ledger.attempts))
-    counts = await _counts(ledger, chain)
     keys = {row["id"]: row["key"] for row in ledger.mints}
     nonces = {row["id"]: row["authorization_nonce"] for row in ledger.payments}
     for row in ledger.transactions:
@@ -29,18 +28,12 @@ async def check_transactions(ledger: Ledger, chain: Chain, report: Report) -> No
         ]
         for problem in _attempts(row, attempts, [w for w in wanted if w], ledger.chain_id):
             report.differences.append(f"{where}: {problem}")
-        _outcome(row, where, ledger, chain, counts, report)
-    _nonces(ledger, counts, report)
+        _outcome(row, where, ledger, chain, report)
     for hash_, row in ledger.our_hashes.items():
         if hash_ in chain.receipts:
             _transfers(row, chain.receipts[hash_], ledger, report)
-
-
-async def _counts(ledger: Ledger, chain: Chain) -> dict[str, int]:
-    wallets = sorted({*ledger.wallets, *(row["wallet"] for row in ledger.transactions)})
-    calls = [Call("eth_getTransactionCount", (w, hex(chain.head.number))) for w in wallets]
-    answers = await ask(chain.endpoint, calls) if calls else []
-    return {w: int(a, 16) for w, a in zip(wallets, answers, strict=True) if isinstance(a, str)}
+    for receipt in chain.foreign.values():
+        _elsewhere(receipt, ledger, report)
 
 
 def _attempts(
@@ -79,14 +72,8 @@ def _carries(signed: UnsignedTransaction, wanted: Sequence[str]) -> bool:
     return all(bytes.fromhex(key[2:]) in signed.data for key in wanted)
 
 
-def _outcome(
-    row: Record,
-    where: str,
-    ledger: Ledger,
-    chain: Chain,
-    counts: dict[str, int],
-    report: Report,
-) -> None:
+def _outcome(row: Record, where: str, ledger: Ledger, chain: Chain, report: Report) -> None:
+    counts = chain.counts
     hashes = [a["hash"] for a in ledger.attempts_by_transaction[row["id"]]]
     hashes += [row["mined_hash"]] if row["mined_hash"] and row["mined_hash"] not in hashes else []
     mined = [chain.receipts[h] for h in hashes if h in chain.receipts]
@@ -114,38 +101,37 @@ def _mined(row: Record, receipt: Receipt, where: str, ledger: Ledger, report: Re
         report.differences.append(f"{where}: it is {row['state']}, and {receipt.hash} {expected}")
 
 
-def _nonces(ledger: Ledger, counts: dict[str, int], report: Report) -> None:
-    last: dict[str, int] = defaultdict(lambda: -1)
-    for row in ledger.transactions:
-        last[row["wallet"]] = max(last[row["wallet"]], row["nonce"])
-    holes = [(r["wallet"], r["first"], r["last"]) for r in ledger.missing_nonces]
-    holes += [(w, n + 1, counts[w] - 1) for w, n in last.items() if n + 1 < counts.get(w, 0)]
-    for wallet, first, end in holes:
-        used = counts.get(wallet, 0)
-        if first < used:
-            report.notes.append(
-                f"wallet {wallet}: nonces {first} to {min(end, used - 1)} were used by transactions"
-                " that are not in these books: this key is used elsewhere"
-            )
-        if end >= used:
-            report.differences.append(
-                f"wallet {wallet}: nonces {max(first, used)} to {end} are in no row: a gap"
-            )
-
-
 def _transfers(row: Record, receipt: Receipt, ledger: Ledger, report: Report) -> None:
-    """Every token transfer in our transactions is a payer's own, or a mint."""
-    used: set[tuple[str, str]] = set()
+    """Every token transfer in our transactions is a payment's own, or comes with a mint of ours."""
+    own: set[int] = set()
+    for use in uses(receipt.events):
+        if not _known(use.event, ledger):
+            _foreign(report, receipt, use.event, "use of an authorization")
+        elif use.transfer is not None:
+            own.add(use.transfer.log_index)
+    issued = Counter((e.address, e.to) for e in receipt.events if isinstance(e, Minted))
     for event in receipt.events:
-        if isinstance(event, AuthorizationUsed):
-            if (event.address, event.payer, event.nonce) in ledger.identities:
-                used.add((event.address, event.payer))
-            else:
-                _foreign(report, receipt, event, "use of an authorization")
-        elif isinstance(event, Transfer):
-            minted = row["kind"] == "mint" and event.sender == _ZERO
-            if not minted and (event.address, event.sender) not in used:
-                _foreign(report, receipt, event, "transfer")
+        if not isinstance(event, Transfer) or event.log_index in own:
+            continue
+        place = (event.address, event.recipient)
+        if row["kind"] == "mint" and event.sender == _ZERO and issued[place]:
+            issued[place] -= 1
+        else:
+            _foreign(report, receipt, event, "transfer")
+
+
+def _known(event: AuthorizationUsed, ledger: Ledger) -> bool:
+    return (event.address, event.payer, event.nonce) in ledger.identities
+
+
+def _elsewhere(receipt: Receipt, ledger: Ledger, report: Report) -> None:
+    """A transaction in no row may do what its owner likes, but for charging a payer."""
+    for event in receipt.events:
+        if isinstance(event, AuthorizationUsed) and not _known(event, ledger):
+            report.differences.append(
+                f"transaction {receipt.hash}: wallet {receipt.sender} used authorization"
+                f" {event.nonce} of {event.payer}, and neither is in any row"
+            )
 
 
 def _foreign(report: Report, receipt: Receipt, event: Event, what: str) -> None:

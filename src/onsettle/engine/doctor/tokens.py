@@ -22,13 +22,10 @@ async def check_tokens(
     minters: Iterable[str],
     db: Database | None,
 ) -> None:
-    try:
-        await _assets(found, endpoint, config, chain_id, db)
-        await _multicall(found, endpoint, config)
-        for token in config.mint_tokens:
-            await _mint_token(found, endpoint, token.address, list(minters))
-    except RpcUnavailable as error:
-        found.fail("contracts", str(error), "check the endpoint", config.name)
+    await _assets(found, endpoint, config, chain_id, db)
+    await _multicall(found, endpoint, config)
+    for token in config.mint_tokens:
+        await _mint_token(found, endpoint, token.address, list(minters))
 
 
 async def _assets(
@@ -49,6 +46,9 @@ async def _assets(
         except TokenError as error:
             found.fail("asset", str(error), "remove it from ONSETTLE_ASSETS", address)
             continue
+        except RpcUnavailable as error:
+            found.fail("asset", str(error), "check the endpoint", address)
+            continue
         if address in kept and bytes(kept[address]["separator"]) != domain.separator:
             found.fail(
                 "asset",
@@ -66,7 +66,7 @@ async def _assets(
 async def _multicall(found: Findings, endpoint: Endpoint, config: NetworkConfig) -> None:
     try:
         code = await endpoint.call("eth_getCode", config.multicall, "latest")
-    except RpcError as error:
+    except (RpcError, RpcUnavailable) as error:
         found.warn("multicall", str(error), "check the endpoint", config.multicall)
         return
     if isinstance(code, str) and len(code) > 4:
@@ -88,6 +88,9 @@ async def _mint_token(
     except TokenError as error:
         found.fail("mint token", str(error), "remove it from ONSETTLE_MINT_TOKENS", address)
         return
+    except RpcUnavailable as error:
+        found.fail("mint token", str(error), "check the endpoint", address)
+        return
     if not minters:
         found.fail("mint token", "no wallet can mint", "set ONSETTLE_MINT_KEYS", address)
     for wallet in minters:
@@ -104,5 +107,7 @@ async def _mint_token(
                 "grant it the minter role; or see why the token refuses",
                 address,
             )
+        except RpcUnavailable as error:
+            found.fail("mint role", str(error), "check the endpoint", address)
         else:
             found.ok("mint role", f"{wallet} may mint", address)

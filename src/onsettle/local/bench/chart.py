@@ -15,18 +15,30 @@ ROWS = (
     (("profiles", "guide"), "the guide's server (emulated)", "others"),
     (
         ("peer", "x402_python", "two_second_blocks"),
-        "x402 facilitator, Python, 50 at once",
+        "x402 facilitator, Python, 2 s blocks",
         "others",
     ),
     (
         ("peer", "x402_typescript", "two_second_blocks"),
-        "x402 facilitator, TypeScript, 50 at once",
+        "x402 facilitator, TypeScript, 2 s blocks",
+        "others",
+    ),
+    (
+        ("peer", "x402_python", "instant_blocks"),
+        "x402 facilitator, Python, instant blocks",
+        "others",
+    ),
+    (
+        ("peer", "x402_typescript", "instant_blocks"),
+        "x402 facilitator, TypeScript, instant blocks",
         "others",
     ),
     (("profiles", "sync"), "Onsettle, payment_mode = sync", "ours"),
     (("profiles", "default"), "Onsettle, default settings", "ours"),
     (("profiles", "single"), "Onsettle, one per transaction, 4 wallets", "ours"),
+    (("profiles", "packed_50"), "Onsettle, packs of 50", "ours"),
     (("profiles", "packed"), "Onsettle, packs of 100, 2 wallets", "ours"),
+    (("profiles", "two_workers"), "Onsettle, the same with 2 workers", "ours"),
     (("floor", "single"), "the node alone, one per transaction", "floor"),
     (("floor", "packed"), "the node alone, packs of 100", "floor"),
 )

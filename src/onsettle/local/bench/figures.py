@@ -41,7 +41,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
     ordered = sorted(values)
 
     def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)], 3)
+        return round(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)], 6)
 
     return {"p50": at(0.50), "p95": at(0.95), "p99": at(0.99)}
 
@@ -95,7 +95,7 @@ async def gas_per_payment(db: Database, since: datetime, rpc: Pool) -> int:
 def costs(spent: Usage, engine: Mapping[str, float], payments: int) -> dict[str, Any]:
     """Per payment; `engine` holds the counters' increase, and the peak memory as it is."""
     return {
-        "rpc_calls_per_payment": round(engine["rpc_calls"] / payments, 3),
+        "rpc_calls_per_payment": round(engine["rpc_calls"] / payments, 6),
         "commits_per_payment": round(spent.commits / payments, 3),
         "wal_bytes_per_payment": round(spent.wal_bytes / payments),
         "cpu_seconds": {
@@ -107,6 +107,22 @@ def costs(spent: Usage, engine: Mapping[str, float], payments: int) -> dict[str,
         "engine_us_per_payment": round(engine["cpu_seconds"] / payments * 1e6),
         "peak_memory_mb": engine["peak_memory_mb"],
     }
+
+
+def median_run(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run in the middle by its rate, as a whole, with the rates of all of them."""
+    ordered = sorted(runs, key=lambda run: run["payments_per_second"])
+    rates = [run["payments_per_second"] for run in runs]
+    return ordered[len(ordered) // 2] | {"runs": rates}
+
+
+def number(value: float | None) -> str:
+    """As people read it: no more digits than say something."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
 
 
 def _seconds(start: datetime, end: datetime | None) -> float:

@@ -1,6 +1,7 @@
 """The floor: the same payments, signed beforehand and pushed straight into the same node.
 
-No database, no checks, nothing read back but the wallets' nonces: what the node alone can do.
+No database, no checks, nothing read back but the wallets' nonces and, when the clock has stopped,
+what the payee got: what the node alone can do.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ from onsettle.chain.signer import LocalSigner, UnsignedTransaction
 from onsettle.chain.token import read_domain
 from onsettle.domain.authorization import Authorization
 from onsettle.domain.network import MULTICALL3
-from onsettle.local.bench.ground import Ground, Site
+from onsettle.local.bench.conditions import conditions
+from onsettle.local.bench.ground import PRICE, Ground, Site
 from onsettle.local.bench.load import Body, sign
 
 _WALLETS = 4
@@ -37,22 +39,32 @@ def _authorization(body: Body) -> Authorization:
     )
 
 
+class NotPaid(Exception):
+    """Transactions were mined, but not every payment in them was made."""
+
+
 async def floor(ground: Ground, *, payments: int, pack: int, block_time: int) -> dict[str, Any]:
-    """Payments per second that the node mines when nothing else runs."""
+    """Payments per second that the node mines when nothing else runs; raises NotPaid."""
     site = await ground.site(wallets=_WALLETS, payers=500, name="floor", block_time=block_time)
     raws = await _presigned(ground, site, payments, pack)
+    before = await ground.paid()
     started = time.time()
     await asyncio.gather(*(_push(ground, share) for share in raws))
     await _mined(ground, site, [len(share) for share in raws])
     seconds = time.time() - started
+    check(await ground.paid() - before, payments)
     return {
-        "payments": payments,
+        **await conditions(ground, site, payments=payments, settings={}, workers=0),
         "pack_size": pack,
-        "wallets": _WALLETS,
-        "block_time_s": block_time,
         "seconds": round(seconds, 2),
         "payments_per_second": round(payments / seconds, 1),
     }
+
+
+def check(got: int, payments: int) -> None:
+    """Raises NotPaid: a pack is mined whatever becomes of the calls in it."""
+    if got != payments * PRICE:
+        raise NotPaid(f"the payee got {got} for {payments} payments of {PRICE}")
 
 
 async def _presigned(ground: Ground, site: Site, payments: int, pack: int) -> list[list[str]]:

@@ -24,6 +24,7 @@ import orjson
 import psutil
 
 from onsettle.chain.token import read_domain
+from onsettle.local.bench.conditions import conditions, in_force
 from onsettle.local.bench.ground import Ground, Site
 from onsettle.local.bench.load import Body, LoadRefused, sign
 
@@ -55,7 +56,10 @@ async def measure_intake(ground: Ground, *, singles: int, batched: int) -> dict[
         before = _cpu(process)
         batch = await _drive(port, packs, 2, 200)
         batch_cpu = (_cpu(process) - before) / batched
+    settings = await in_force(site.dsn)
     return {
+        "about": "HTTP, one `onsettle serve` on one core, no payment wallet",
+        **await conditions(ground, site, payments=singles + batched, settings=settings, wallets=0),
         "payments_per_second": round(single["per_second"], 1),
         "cpu_ms_per_payment": round(single_cpu * 1000, 3),
         "ms": single["ms"],

@@ -1,12 +1,14 @@
 """How long one payment takes: while the engine is idle, and while others are offered beside it."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from onsettle.config import load as load_config
 from onsettle.local.bench import figures
+from onsettle.local.bench.conditions import conditions, in_force
 from onsettle.local.bench.ground import Ground, Site
 from onsettle.local.bench.heads import Heads
 from onsettle.local.bench.http_load import offer
@@ -45,20 +47,21 @@ async def idle(ground: Ground, *, payments: int) -> dict[str, Any]:
     finally:
         await engine.close()
     return {
-        **_conditions({}, payments, 20),
+        **await _told(ground, site, payments),
         "accept_to_broadcast_s": figures.percentiles(_spans(rows, "created_at", "sent_at")),
         "visible_to_completed_s": figures.percentiles(_visible(rows, heads.seen)),
         "accept_to_completed_s": figures.percentiles(_spans(rows, "created_at", "completed_at")),
     }
 
 
-async def at_load(ground: Ground, *, seconds: int) -> dict[str, Any]:
+async def at_load(ground: Ground, *, seconds: float) -> dict[str, Any]:
     """Each rate for some seconds, as single POSTs to one `onsettle serve`."""
-    found = {}
+    found: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for rate in RATES:
         site, engine = await _opened(ground, PACKED, payers=500)
         try:
-            bodies = _signed(ground, site, engine, rate * seconds)
+            bodies = _signed(ground, site, engine, math.ceil(rate * seconds))
             with Heads(ground.chain.rpc_url) as heads:
                 async with Service(site, ground.folder) as service:
                     offered = await offer(service.url, bodies, per_second=rate)
@@ -75,19 +78,15 @@ async def at_load(ground: Ground, *, seconds: int) -> dict[str, Any]:
                 _spans(rows, "created_at", "completed_at")
             ),
         }
-    return {**_conditions(PACKED, None, 500), "rates": found}
+        told = await _told(ground, site, None)
+    return {**told, "seconds_each": seconds, "rates": found}
 
 
-def _conditions(
-    settings: Mapping[str, object], payments: int | None, payers: int
-) -> dict[str, Any]:
+async def _told(ground: Ground, site: Site, payments: int | None) -> dict[str, Any]:
+    settings = await in_force(site.dsn)
     return {
         "about": "HTTP, one `onsettle serve`",
-        "payments": payments,
-        "settings": dict(settings),
-        "wallets": 1,
-        "payers": payers,
-        "block_time_s": _BLOCK_TIME_S,
+        **await conditions(ground, site, payments=payments, settings=settings),
     }
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import psutil
 
-from onsettle.local.bench.ground import GAS_LIMIT
-
 
 def environment(*, quick: bool) -> dict[str, Any]:
     """The machine and the version that were measured, and what else it was doing."""
@@ -19,10 +17,10 @@ def environment(*, quick: bool) -> dict[str, Any]:
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores, {_processor()}, "
         f"{psutil.virtual_memory().total / 1e9:.0f} GB",
+        "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "load_average_before": round(os.getloadavg()[0], 1),
         "quick": quick,
-        "block_gas_limit": GAS_LIMIT,
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from onsettle.chain.token import read_domain
+from onsettle.local.bench.conditions import conditions
 from onsettle.local.bench.ground import Ground
 from onsettle.local.bench.load import sign
 
@@ -91,12 +92,10 @@ async def compare(
         "payments": [body["authorization"] for body in bodies],
     }
     told = await _run(command, job)
+    settings = told.get("settings", {"at_once": AT_ONCE})
     return {
         "about": other.about,
-        "payments": payments,
-        "wallets": 1,
-        "payers": 50,
-        "block_time_s": block_time,
+        **await conditions(ground, site, payments=payments, settings=settings),
         "completed": told["settled"],
         "failures": told["failures"],
         "seconds": round(told["seconds"], 2),

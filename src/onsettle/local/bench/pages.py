@@ -8,13 +8,15 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from onsettle.local.bench import durability
 from onsettle.local.bench.chart import ROWS
-from onsettle.local.bench.report import number
+from onsettle.local.bench.figures import number
+from onsettle.local.bench.reasons import Result, us_per_payment
 from onsettle.local.bench.targets import at
 
-Result = Mapping[str, Any]
+_STATEMENTS = 12
+_ROOM = 60_000_000
 
 
 def throughput(result: Result) -> Iterator[str]:
@@ -82,8 +84,10 @@ def measured(result: Result) -> Iterator[str]:
     """Where and when."""
     where = result["environment"]
     yield f"Measured {where['date']} on {where['machine']}; commit `{where['commit']}`."
+    if "database" in where:
+        yield durability.told(where["database"]) + "."
     if where["quick"]:
-        yield "A quick look at a tenth of the payments, not a measurement."
+        yield "A quick look at a part of the payments, not a measurement."
     if where["load_average_before"] > 1:
         yield (
             f"The machine was busy with other work: load average {where['load_average_before']}"
@@ -91,8 +95,72 @@ def measured(result: Result) -> Iterator[str]:
         )
 
 
+def missed(result: Result) -> Iterator[str]:
+    """The targets that do not hold, by how much, and why; nothing when all of them do."""
+    first: dict[str, str] = {}
+    lines = []
+    for each in result["targets"]:
+        if each["holds"] is None:
+            lines.append(f"- {each['name']}: not measured in this run.")
+        elif not each["holds"]:
+            why = each.get("why") or ""
+            before = first.setdefault(why, each["name"])
+            reason = why if before == each["name"] else f"The reason is that of: {before}."
+            off = f", {each['off']:.1%} off" if "off" in each else ""
+            figures = f"{number(each['measured'])} (target {each['target']}{off})"
+            lines.append(f"- {each['name']}: {figures}. {reason}".rstrip())
+    if lines:
+        yield "What is missed, and why:"
+        yield ""
+        yield from lines
+
+
+def where(result: Result) -> Iterator[str]:
+    """What a payment takes of the processors, and what its queries take of the database."""
+    if (logged := result.get("statements")) is None:
+        return
+    took = us_per_payment(logged)
+    yield "| process | µs of processor per payment |"
+    yield "|---|---:|"
+    for name, us in took.items():
+        yield f"| {name} | {number(us)} |"
+    yield f"| all | {number(sum(took.values()))} |"
+    yield ""
+    yield "| query | µs in the server per payment | calls per 1,000 payments |"
+    yield "|---|---:|---:|"
+    for each in logged["statements"][:_STATEMENTS]:
+        calls = each["calls"] * 1000 / logged["payments"]
+        yield f"| `{each['query']}` | {number(each['us_per_payment'])} | {number(calls)} |"
+    rest = sum(each["us_per_payment"] for each in logged["statements"][_STATEMENTS:])
+    yield f"| {len(logged['statements'][_STATEMENTS:])} others | {number(rest)} | |"
+
+
+def idle(result: Result) -> Iterator[str]:
+    """What one payment waits for while nothing else is on."""
+    if (found := result.get("idle")) is None:
+        return
+    sent, done = found["accept_to_broadcast_s"], found["visible_to_completed_s"]
+    yield (
+        f"Measured on {found['payments']} payments: a node has one {number(sent['p50'])} s after"
+        f" its acceptance at the median (p99 {number(sent['p99'])} s), and it is completed"
+        f" {number(done['p50'])} s after its block is visible (p99 {number(done['p99'])} s)."
+    )
+
+
+def room(result: Result) -> Iterator[str]:
+    """What a chain's gas limit lets through."""
+    found = [at("profiles", name, "gas_per_payment")(result) for name in ("packed", "single")]
+    packed, single = (round(_ROOM / gas / 2) if gas else None for gas in found)
+    if packed and single:
+        yield (
+            f"With 2-second blocks and {_ROOM // 1_000_000} million gas of room in each, a chain"
+            f" takes {packed} packed or {single} single payments a second from everybody together."
+        )
+
+
 TABLES: Mapping[str, Callable[[Result], Iterator[str]]] = {
-    table.__name__: table for table in (throughput, targets, costs, load, measured)
+    table.__name__: table
+    for table in (throughput, targets, missed, costs, room, where, idle, load, measured)
 }
 _MARK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- /bench -->", re.DOTALL)
 
@@ -101,8 +169,8 @@ def filled(page: str, result: Result) -> str:
     """The page with the tables of this result between its marks."""
 
     def table(found: re.Match[str]) -> str:
-        lines = "\n".join(TABLES[found[1]](result))
-        return f"<!-- bench:{found[1]} -->\n{lines}\n<!-- /bench -->"
+        lines = "".join(f"{line}\n" for line in TABLES[found[1]](result))
+        return f"<!-- bench:{found[1]} -->\n{lines}<!-- /bench -->"
 
     return _MARK.sub(table, page)
 

@@ -9,7 +9,8 @@ class Profile:
     """One measured load of the engine. `block_time` in seconds.
 
     Of `repeats` runs the middle one counts: whether the last payments make it into one block or
-    into the next, seconds later, is luck.
+    into the next, seconds later, is luck. After the last one of an `audited` profile its books are
+    compared with its chain.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Profile:
     block_time: int = 2
     mints: bool = True
     repeats: int = 1
+    audited: bool = False
 
 
 PACKED: Mapping[str, object] = {
@@ -46,6 +48,7 @@ PROFILES: tuple[Profile, ...] = (
         payments=10_000,
         wallets=4,
         repeats=3,
+        audited=True,
         settings={
             "payment_batch_interval_ms": 1000,
             "payment_batch_size": 250,
@@ -59,6 +62,7 @@ PROFILES: tuple[Profile, ...] = (
         wallets=2,
         settings=PACKED,
         repeats=3,
+        audited=True,
     ),
     Profile(
         name="packed_50",
@@ -75,3 +79,8 @@ PROFILES: tuple[Profile, ...] = (
         settings=PACKED,
     ),
 )
+
+
+def profile(name: str) -> Profile:
+    """The one of this name."""
+    return next(each for each in PROFILES if each.name == name)

@@ -6,29 +6,42 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from onsettle.local.bench import conditions, durability
+from onsettle.local.bench.figures import number
+from onsettle.local.bench.pages import missed
+
 Found = Mapping[str, Any]
+_STATEMENTS = 15
 
 
 def show(result: Found, console: Console) -> None:
-    """Print every figure: profiles, comparisons, costs, targets."""
-    environment = result["environment"]
-    console.print(
-        f"{environment['date']}, commit {environment['commit']}, {environment['machine']}"
-    )
+    """Print every figure: profiles, comparisons, costs, conditions, targets."""
+    where = result["environment"]
+    console.print(f"{where['date']}, commit {where['commit']}, {where['machine']}")
+    console.print(f"{where['system']}, load average before the run {where['load_average_before']}")
+    console.print(durability.told(where["database"]))
     if result["profiles"]:
         console.print(_rates(result["profiles"]))
         console.print(_costs(result["profiles"]))
-        for name, found in result["profiles"].items():
-            console.print(f"{name}: {found['about']}; {conditions(found)}")
     if result["floor"] or result["peer"]:
         console.print(_comparisons(result))
     if "load" in result:
         console.print(_load(result["load"]))
     if "growth" in result:
         console.print(_growth(result["growth"]))
+    if "statements" in result:
+        console.print(_statements(result["statements"]))
     for line in _alone(result):
         console.print(line)
+    console.print("Conditions:", style="bold")
+    for name, found in each_part(result):
+        console.print(f"{name}: {conditions.told(found)}", highlight=False)
+        if "verify_ok" in found:
+            told = "agree" if found["verify_ok"] else "could not be compared in full"
+            console.print(f"  its books and its chain {told}", highlight=False)
     console.print(_targets(result["targets"]))
+    for line in missed(result):
+        console.print(line, highlight=False, markup=False)
     for name, failure in result["failures"].items():
         console.print(f"{name} was not measured: {failure}", style="red")
 
@@ -124,6 +137,13 @@ def _growth(growth: Found) -> Table:
     return table
 
 
+def _statements(logged: Found) -> Table:
+    table = Table("query", "µs per payment", "calls", title="Where the database's time goes")
+    for each in logged["statements"][:_STATEMENTS]:
+        table.add_row(each["query"], number(each["us_per_payment"]), str(each["calls"]))
+    return table
+
+
 def _alone(result: Found) -> Iterator[str]:
     """The parts that fit a line."""
     if "idle" in result:
@@ -153,21 +173,20 @@ def _targets(targets: list[Found]) -> Table:
     return table
 
 
-def conditions(found: Found) -> str:
-    """Under which settings and load, in a few words."""
-    parts = [f"{name}={value}" for name, value in found.get("settings", {}).items()]
-    parts.append(f"{found['wallets']} wallets, {found.get('workers', 1)} workers")
-    parts.append(f"{found['payers']} payers, {found['block_time_s']} s blocks")
-    return ", ".join(parts)
-
-
-def number(value: float | None) -> str:
-    """As people read it: no more digits than say something."""
-    if value is None:
-        return "-"
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+def each_part(result: Found) -> Iterator[tuple[str, Found]]:
+    """Everything that was measured under conditions of its own, by name."""
+    yield from result["profiles"].items()
+    for kind, found in result["floor"].items():
+        yield f"the node alone, {kind}", found
+    for name, by_blocks in result["peer"].items():
+        for blocks, found in by_blocks.items():
+            yield f"{name}, {blocks.replace('_', ' ')}", found
+    for name in ("idle", "load", "intake", "statements"):
+        if name in result:
+            yield name, result[name]
+    for name, found in result.get("growth", {}).items():
+        if isinstance(found, Mapping):
+            yield f"growth, {name.replace('_', ' ', 1)}", found
 
 
 def _spread(found: Found | None) -> str:

@@ -1,0 +1,1 @@
+select hash from blocks where chain_id = $1 and number = $2
