@@ -23,7 +23,17 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from tests.harness.faults import FAULTS, Abort, Answer, Fault, Raw, Request
+from tests.harness.faults import (
+    FAULTS,
+    Abort,
+    Answer,
+    Fault,
+    Handler,
+    Hit,
+    Raw,
+    Request,
+    error,
+)
 from tests.harness.geth import GethRules
 
 
@@ -111,6 +121,23 @@ class FaultProxy:
             times=times,
             chance=chance,
         )
+
+    def lie(
+        self, where: Callable[[Request], bool], answer: Callable[[Request, Answer], Answer]
+    ) -> Rule:
+        """From now on calls that are meant are answered so; with them comes the honest answer."""
+
+        async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
+            told = zip(calls, await then(calls), strict=True)
+            return [answer(call, a) if where(call) and hit(call) else a for call, a in told]
+
+        rule = Rule(name="lie", fault=fault, methods=frozenset(), times=None, chance=1.0)
+        self._rules.append(rule)
+        return rule
+
+    def refuse(self, where: Callable[[Request], bool], message: str = "internal error") -> Rule:
+        """From now on calls that are meant are answered by an error of the node's own."""
+        return self.lie(where, lambda call, _honest: error(call, -32000, message))
 
     def stop(self, rule: Rule) -> None:
         self._rules = [r for r in self._rules if r is not rule]

@@ -6,15 +6,18 @@ from onsettle.engine.network import Network
 from onsettle.engine.sender import PaymentFeed
 from onsettle.engine.unit import Unit, View
 from tests.harness.books import accepted, running
+from tests.harness.moves import block
 from tests.harness.stack import PRICE, Stack
 
 _GWEI = 10**9
 
 
 async def _view(stack: Stack, network: Network) -> View:
+    newest = await block(stack)
     return View(
         endpoint=network.pool.best(),
-        number=await stack.height(),
+        number=int(newest["number"], 16),
+        hash=newest["hash"],
         time=int(time.time()),
         base_fee=_GWEI,
         gas_price=_GWEI,

@@ -28,6 +28,8 @@ _ASSET = "0x" + "aa" * 20
 class _Node:
     """Answers each batch with what is next."""
 
+    reads_by_hash = True
+
     def __init__(self, *answers: Sequence[object]) -> None:
         self._answers = list(answers)
         self.reads_by_hash = True
@@ -100,15 +102,22 @@ def _candidate(at: int) -> Candidate:
     )  # fmt: skip
 
 
+def _view(node: _Node) -> View:
+    return View(
+        endpoint=cast(Endpoint, node), number=1, hash="0x" + "dd" * 32, time=int(time.time()),
+        base_fee=None, gas_price=1, gas_limit=1, latest=0, pending=0, balance=0, behind=False,
+    )  # fmt: skip
+
+
 async def test_a_simulation_tries_the_others() -> None:
     """Without a multicall each transfer has its own answer; one that is no data is undecided."""
 
     class _Bare:
         has_multicall = False
 
-    node = cast(Endpoint, _Node(["0x", "0xnothing", "0x"]))
+    view = _view(_Node(["0x", "0xnothing", "0x"]))
     candidates = [_candidate(at) for at in (1, 2, 3)]
-    trials = await simulate(cast(Network, _Bare()), node, "0x" + "ff" * 20, candidates, {})
+    trials = await simulate(cast(Network, _Bare()), view, "0x" + "ff" * 20, candidates, {})
     assert [(t.passed, t.undecided) for t in trials] == [
         (True, False), (False, True), (True, False),
     ]  # fmt: skip
@@ -117,11 +126,7 @@ async def test_a_simulation_tries_the_others() -> None:
 async def test_triage_judges_the_others() -> None:
     """One balance can't be read: its payment waits, and the poor one beside it fails."""
     books = _Books()
-    node = _Node([_NONE, "0x", _NONE, _NONE])
-    view = View(
-        endpoint=cast(Endpoint, node), number=1, time=int(time.time()), base_fee=None,
-        gas_price=1, gas_limit=1, latest=0, pending=0, balance=0, behind=False,
-    )  # fmt: skip
+    view = _view(_Node([_NONE, "0x", _NONE, _NONE]))
     refused = [(_candidate(at), Trial(passed=False, reason="reverted")) for at in (1, 2)]
     triage = Triage(cast(Database, books), cast(Network, object()))
     await triage.judge(refused, {_ASSET}, view)

@@ -11,7 +11,11 @@ from onsettle.store.database import Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """`alone` says that it must have a transaction of its own; `call` is what settles it."""
+    """`alone` says that it must have a transaction of its own; `call` is what settles it.
+
+    `opening`: its window has opened since the last block, so that this block's state refuses it.
+    `contract`: its payer has code.
+    """
 
     id: UUID
     asset: str
@@ -19,6 +23,8 @@ class Candidate:
     call: bytes
     alone: bool
     created_at: datetime
+    opening: bool = False
+    contract: bool = False
 
     @property
     def purse(self) -> tuple[str, str]:
@@ -27,8 +33,8 @@ class Candidate:
 
     @property
     def plain(self) -> bool:
-        """Whether the signature has the form of a key's, so that gas is like everybody's."""
-        return len(self.authorization.signature) == 65
+        """Whether a key signed it, so that its gas is like everybody's."""
+        return len(self.authorization.signature) == 65 and not self.contract
 
 
 def candidate(row: Record) -> Candidate:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError
+from onsettle.chain.reverts import is_revert
 
 # How nodes say that they do not read at a hash at all (EIP-1898, EIP-234). That they do not know
 # this one is said otherwise.
@@ -51,9 +52,9 @@ async def read_at(endpoint: Endpoint, block: Block, calls: Sequence[Call]) -> li
 
 def refuses_hashes(answer: object) -> bool:
     """Whether this answer says that blocks can't be named by their hash here."""
-    return isinstance(answer, RpcError) and (
-        answer.code == _INVALID_PARAMS or _REFUSED.search(answer.message.lower()) is not None
-    )
+    if not isinstance(answer, RpcError) or is_revert(answer):
+        return False  # a contract says what it likes
+    return answer.code == _INVALID_PARAMS or _REFUSED.search(answer.message.lower()) is not None
 
 
 def _at(call: Call, name: object) -> Call:

@@ -11,8 +11,8 @@ from onsettle.chain.deployed import with_code
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.candidate import Candidate, candidate
 from onsettle.engine.network import Network
-from onsettle.engine.packing import Gas, units_of
-from onsettle.engine.simulation import Purse, simulate
+from onsettle.engine.packing import Gas, pack
+from onsettle.engine.simulation import NotRead, Purse, simulate
 from onsettle.engine.triage import Triage
 from onsettle.engine.unit import Unit, View
 from onsettle.store.database import Connection, Database, changed, sql
@@ -50,7 +50,7 @@ class PaymentFeed:
     def __init__(self, db: Database, network: Network) -> None:
         self._db = db
         self._network = network
-        self._gas = Gas(network)
+        self._gas = Gas()
         self._triage = Triage(db, network)
         self._page: deque[Candidate] = deque()
         self._read_at = float("-inf")
@@ -89,16 +89,16 @@ class PaymentFeed:
         picked, drawn = await self._pick(view, count)
         try:
             ready = await self._passing(picked, drawn, view, address)
+            used = await self._gas.of(ready, view, address)
             together = self.per_transaction(settings)
-            if together > 1:
-                ready = await self._contracts_alone(ready, view)
-            units = await units_of(self._network, self._gas, ready, together, view, address)
+            packed = pack(self._network, ready, used, together, self._gas, view)
+            await self._triage.hold(packed.unfit)
         except BaseException:
             self._forget(c.id for c in picked)
             raise
-        carried = {i for unit in units for i in unit.payment_ids}
+        carried = {i for unit in packed.units for i in unit.payment_ids}
         self._forget(c.id for c in picked if c.id not in carried)
-        return units
+        return packed.units
 
     def give_back(self, units: Sequence[Unit]) -> None:
         self._forget(i for unit in units for i in unit.payment_ids)
@@ -187,19 +187,25 @@ class PaymentFeed:
         in_flight = drawn + Counter(
             {(r["payer"], r["payment_token_address"]): int(r["amount"]) for r in rows}
         )
-        trials = await simulate(self._network, view.endpoint, address, candidates, in_flight)
+        try:
+            trials, contracts = await asyncio.gather(
+                simulate(self._network, view, address, candidates, in_flight),
+                with_code(view.endpoint, list({c.authorization.payer for c in candidates})),
+            )
+        except NotRead as error:
+            await self._triage.wait(candidates, str(error))
+            return []
+        # A payer with code decides by itself what its transfer does: never beside others.
+        candidates = [
+            replace(c, alone=True, contract=True) if c.authorization.payer in contracts else c
+            for c in candidates
+        ]
         pairs = list(zip(candidates, trials, strict=True))
         ready = [c for c, trial in pairs if trial.passed]
         refused = [(c, trial) for c, trial in pairs if not trial.passed]
         if refused:
-            await self._triage.judge(refused, {c.asset for c in ready}, view)
+            ready += await self._triage.judge(refused, {c.asset for c in ready}, view)
         return ready
-
-    async def _contracts_alone(self, ready: Sequence[Candidate], view: View) -> list[Candidate]:
-        """A payer with code decides by itself what its transfer does: never beside others."""
-        payers = list({c.authorization.payer for c in ready if not c.alone})
-        code = await with_code(view.endpoint, payers)
-        return [replace(c, alone=True) if c.authorization.payer in code else c for c in ready]
 
     def _forget(self, ids: Iterable[UUID]) -> None:
         for each in ids:

@@ -1,4 +1,7 @@
-"""Would these transfers pass now? Asked in few calls, through Multicall3 where there is one."""
+"""Would these transfers pass now? Asked in few calls, through Multicall3 where there is one.
+
+All of it is asked of the block that the wallet looks at.
+"""
 
 import asyncio
 from collections import Counter
@@ -6,21 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onsettle.chain import abi
-from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert, revert_reason
 from onsettle.engine.candidate import Candidate
+from onsettle.engine.named import read_at
 from onsettle.engine.network import Network, unhex
+from onsettle.engine.unit import View
 
 # Sub-calls of one eth_call: about 16 million gas, well below what nodes allow.
 _AT_ONCE = 200
+_NOBODY = "0x" + "00" * 20
 
 Purse = tuple[str, str]
 
 
+class NotRead(Exception):
+    """The node does not read state at this block, so nothing is known; the text says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How one transfer did on the latest state.
+    """How one transfer did.
 
     `reason` is the revert's text. `undecided` marks what says nothing about the payment itself:
     the node could not run it, or the payer's money may be spent by what is on its way.
@@ -33,7 +42,7 @@ class Trial:
 
 async def simulate(
     network: Network,
-    endpoint: Endpoint,
+    view: View,
     sender: str,
     candidates: Sequence[Candidate],
     in_flight: Mapping[Purse, int],
@@ -41,13 +50,13 @@ async def simulate(
     """One trial for each candidate, in order.
 
     `in_flight` is what each purse has signed and unmined, atomic units: it only delays. Raises
-    RpcUnavailable when the endpoint does not answer.
+    RpcUnavailable when the endpoint does not answer, NotRead when it does not know the block.
     """
     busy = _busy(candidates, in_flight)
     # Balances first: the transfers that follow in the same call would change them.
     calls = [(asset, abi.balance_of(payer)) for payer, asset in busy]
     calls += [(c.asset, c.call) for c in candidates]
-    answers = await _run(network, endpoint, sender, calls)
+    answers = await _run(network, view, sender, calls)
     balances = {
         purse: _balance(answer) for purse, answer in zip(busy, answers[: len(busy)], strict=True)
     }
@@ -106,13 +115,13 @@ def _balance(answer: Answer) -> int | None:
 
 
 async def _run(
-    network: Network, endpoint: Endpoint, sender: str, calls: Sequence[tuple[str, bytes]]
+    network: Network, view: View, sender: str, calls: Sequence[tuple[str, bytes]]
 ) -> list[Answer]:
     if not network.has_multicall:
-        return await _singly(endpoint, sender, calls)
+        return await _singly(view, sender, calls)
     parts = await asyncio.gather(
         *(
-            _together(network, endpoint, sender, calls[start : start + _AT_ONCE])
+            _together(network, view, sender, calls[start : start + _AT_ONCE])
             for start in range(0, len(calls), _AT_ONCE)
         )
     )
@@ -120,37 +129,42 @@ async def _run(
 
 
 async def _together(
-    network: Network, endpoint: Endpoint, sender: str, calls: Sequence[tuple[str, bytes]]
+    network: Network, view: View, sender: str, calls: Sequence[tuple[str, bytes]]
 ) -> list[Answer]:
     """One aggregate3. Where the outer call fails, the halves are asked."""
     data = abi.aggregate3([(to, True, data) for to, data in calls])
-    call = {"from": sender, "to": network.config.multicall, "data": "0x" + data.hex()}
     try:
-        answers = abi.decode_aggregate3(unhex(await endpoint.call("eth_call", call, "latest")))
+        call = _call(sender, network.config.multicall, data)
+        [answer] = await read_at(view.endpoint, view.block, [call])
+        answers = abi.decode_aggregate3(unhex(answer))
         if len(answers) == len(calls):
             return list(answers)
-    except (RpcError, ValueError):
+    except RpcError as error:
+        if not is_revert(error):
+            await _readable(view)
+    except ValueError:
         pass
     if len(calls) == 1:
-        return await _singly(endpoint, sender, calls)
+        return await _singly(view, sender, calls)
     half = len(calls) // 2
-    first = await _together(network, endpoint, sender, calls[:half])
-    return first + await _together(network, endpoint, sender, calls[half:])
+    first = await _together(network, view, sender, calls[:half])
+    return first + await _together(network, view, sender, calls[half:])
 
 
-async def _singly(
-    endpoint: Endpoint, sender: str, calls: Sequence[tuple[str, bytes]]
-) -> list[Answer]:
-    found: list[Answer] = []
-    requests = [
-        Call("eth_call", ({"from": sender, "to": to, "data": "0x" + data.hex()}, "latest"))
-        for to, data in calls
-    ]
-    for answer in await endpoint.batch(requests):
+async def _readable(view: View) -> None:
+    """Raise NotRead where even a call of nothing is refused: it is not what was called."""
+    [answer] = await read_at(view.endpoint, view.block, [_call(_NOBODY, _NOBODY, b"")])
+    if isinstance(answer, RpcError):
+        raise NotRead(f"the node does not read at block {view.number}: {answer}")
+
+
+async def _singly(view: View, sender: str, calls: Sequence[tuple[str, bytes]]) -> list[Answer]:
+    reads = [_call(sender, to, data) for to, data in calls]
+    answers = await read_at(view.endpoint, view.block, reads)
+    for answer in answers:
         if isinstance(answer, RpcUnavailable):
             raise answer
-        found.append(_passed(answer))
-    return found
+    return [_passed(answer) for answer in answers]
 
 
 def _passed(answer: object) -> Answer:
@@ -159,3 +173,7 @@ def _passed(answer: object) -> Answer:
         return True, unhex(answer)
     except RpcError as error:
         return error
+
+
+def _call(sender: str, to: str, data: bytes) -> Call:
+    return Call("eth_call", ({"from": sender, "to": to, "data": "0x" + data.hex()},))

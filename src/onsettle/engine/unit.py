@@ -7,6 +7,7 @@ from uuid import UUID
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.domain.settings import RuntimeSettings
+from onsettle.engine.named import Block
 from onsettle.store.database import Connection
 
 
@@ -36,6 +37,7 @@ class View:
 
     endpoint: Endpoint
     number: int
+    hash: str
     time: int
     base_fee: int | None
     gas_price: int
@@ -44,6 +46,11 @@ class View:
     pending: int
     balance: int
     behind: bool
+
+    @property
+    def block(self) -> Block:
+        """The block that was the newest one: what is judged is read at it."""
+        return Block(number=self.number, hash=self.hash, time=self.time)
 
 
 class Feed(Protocol):

@@ -171,6 +171,7 @@ class WalletLoop(Loop):
         return View(
             endpoint=endpoint,
             number=height,
+            hash=str(block.get("hash")),
             time=number(block.get("timestamp")),
             base_fee=None if base is None else number(base),
             gas_limit=number(block.get("gasLimit")),

@@ -2,8 +2,9 @@
 
 from onsettle.chain.signer import LocalSigner
 from onsettle.runtime import Engine
-from tests.harness.books import accepted, mints, running
+from tests.harness.books import accepted, mints, running, transactions
 from tests.harness.contracts import act, calldata
+from tests.harness.faults import Request, result
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack, eventually, only_network
 
@@ -83,3 +84,28 @@ async def test_a_mint_whose_gas_no_node_tells_waits_with_a_reason(stack: Stack) 
             proxy.clear()
             await stack.all_minted(engine, 1)
             await stack.verified(engine)
+
+
+async def test_a_mint_that_needs_more_gas_than_a_transaction_may_have_is_not_signed(
+    stack: Stack,
+) -> None:
+    """It would burn what it is given and mint nothing: it waits and says what it needs."""
+    async with FaultProxy(stack.chain.rpc_url) as proxy:
+        stack.rpc_url = proxy.url
+        async with running(stack) as engine:
+
+            def asked(call: Request) -> bool:
+                to = call["params"][0].get("to") if call["method"] == "eth_estimateGas" else None
+                return bool(to == stack.mint_token)
+
+            lie = proxy.lie(asked, lambda call, _honest: result(call, hex(20_000_000)))
+            await _buy(stack, engine, stack.mint_token, 1)
+
+            async def waiting() -> bool:
+                [(status, error)] = await _of(engine, stack.mint_token)
+                return status == "pending" and "it needs 20000000 gas" in (error or "")
+
+            await eventually(waiting)
+            assert await transactions(engine, "mint") == []
+            proxy.stop(lie)
+            await stack.all_minted(engine, 1)
