@@ -111,6 +111,8 @@ class Engine:
         found += [f"{name}: not open yet" for name in closed]
         for network in self.networks.values():
             found += network.tokens.problems
+        for chain in self._chains:
+            found += [f"{chain.name}: {problem}" for problem in chain.pool.problems]
         return found
 
     @property

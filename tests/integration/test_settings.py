@@ -166,7 +166,7 @@ async def test_fees_and_flight_follow_the_settings(stack: Stack) -> None:
     it may."""
     async with stack.engine() as engine:
         await quick(
-            stack, engine, priority_fee_gwei="0.5", max_fee_gwei="7", wallet_max_in_flight=2
+            stack, engine, priority_fee_gwei="1.5", max_fee_gwei="7", wallet_max_in_flight=2
         )
         payers = await stack.payers(3)
         await stack.hold_blocks()
@@ -178,7 +178,7 @@ async def test_fees_and_flight_follow_the_settings(stack: Stack) -> None:
         await eventually(two)
         for row in await transactions(engine):
             [attempt] = await attempts(engine, row["id"])
-            assert attempt["priority_fee"] == Decimal(500_000_000)
+            assert attempt["priority_fee"] == Decimal(1_500_000_000)
             assert attempt["max_fee"] <= Decimal(7_000_000_000)
         await stack.set(engine, wallet_max_in_flight=3)
         await stack.all_are(engine, ids, "sent")

@@ -218,8 +218,8 @@ PROMISES = (
         name="one failing member fails its pack",
         promise=8,
         file="engine/packing.py",
-        find="abi.aggregate3([(c.asset, True, c.call) for c in pack])",
-        put="abi.aggregate3([(c.asset, False, c.call) for c in pack])",
+        find="abi.aggregate3([(c.asset, True, c.call) for c, _ in group])",
+        put="abi.aggregate3([(c.asset, False, c.call) for c, _ in group])",
         test=f"{_FAULTS}/test_packing.py::test_one_that_fails_inside_a_pack_fails_alone",
     ),
     Mutant(

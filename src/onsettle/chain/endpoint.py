@@ -3,14 +3,15 @@
 import asyncio
 import itertools
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import aiohttp
+import structlog
 
+from onsettle.chain.endpoint_stats import EndpointStats
 from onsettle.chain.endpoint_url import EndpointUrl
 from onsettle.chain.faults import backoff, reason_of, retry_after
+from onsettle.chain.identity import QUESTIONS, Identity, another, identity_of
 from onsettle.chain.jsonrpc import (
     Call,
     Missing,
@@ -29,33 +30,12 @@ MAX_COOLDOWN_S = 60.0
 _CONCURRENT_CHUNKS = 4
 # What servers that know no JSON-RPC arrays say to one, when they do not say it in JSON.
 _REFUSING_STATUSES = frozenset({400, 413, 415, 422, 501})
+# So long a node is believed to be of the chain that it was of, unless it fails meanwhile; one that
+# was of another is left alone for so long.
+_BELIEVED_S = 60.0
+_LEFT_ALONE_S = 30.0
 
-
-@dataclass(slots=True, kw_only=True)
-class EndpointStats:
-    """What an endpoint has done since the start. `requests` and `errors` count batch elements."""
-
-    requests: int = 0
-    by_method: Counter[str] = field(default_factory=Counter)
-    errors: int = 0
-    last_error: str | None = None
-    last_latency_ms: float | None = None
-    height: int | None = None
-    consecutive_failures: int = 0
-    #: Until when (monotonic seconds) nothing is sent, because the node asked for it.
-    cooldown_until: float = 0.0
-    #: Until when another endpoint is preferred, because this one failed.
-    resting_until: float = 0.0
-
-    @property
-    def cooldown(self) -> float:
-        """Seconds for which nothing is sent to this endpoint, since it limits our rate."""
-        return max(0.0, self.cooldown_until - time.monotonic())
-
-    @property
-    def resting(self) -> float:
-        """Seconds for which another endpoint is preferred."""
-        return max(0.0, self.resting_until - time.monotonic())
+log = structlog.get_logger()
 
 
 class Endpoint:
@@ -76,6 +56,8 @@ class Endpoint:
         self._limiter = RateLimiter()
         self._ids = itertools.count(1)
         self._limited_in_a_row = 0
+        self._chain: Identity | None = None
+        self._believed_until = 0.0
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name})"
@@ -83,6 +65,24 @@ class Endpoint:
     def set_rate(self, requests_per_second: int) -> None:
         """Send at most so many calls per second, counting the elements of a batch; 0: no limit."""
         self._limiter.rate = max(0, requests_per_second)
+
+    def expect(self, chain: Identity | None) -> None:
+        """From now on nothing is asked of it unless it is of this chain; None: of whichever."""
+        self._chain = chain
+        self._believed_until = 0.0
+        self.stats.foreign = None
+        self.stats.height = None
+
+    async def identity(self, timeout_s: float = 10.0) -> Identity:
+        """The chain that it is of. Raises RpcUnavailable where it does not say."""
+        answers = await self._serve(QUESTIONS, timeout_s)
+        for answer in answers:
+            if isinstance(answer, RpcUnavailable):
+                raise answer
+        try:
+            return identity_of(answers)
+        except ValueError as error:
+            raise RpcUnavailable(self.name, self._where.redact(str(error))) from None
 
     async def call(self, method: str, *params: object, timeout_s: float = 10.0) -> object:
         """The result of one call. Raises RpcError and RpcUnavailable."""
@@ -109,6 +109,10 @@ class Endpoint:
         self, calls: Sequence[Call], *, timeout_s: float = 10.0, in_order: bool = False
     ) -> list[object]:
         """Like `batch`, but where no call at all was answered, each one still says why."""
+        try:
+            await self._prove(timeout_s)
+        except RpcUnavailable as failure:
+            return [failure] * len(calls)
         size = min(self._max_batch, self._limiter.rate or self._max_batch)
         gate = asyncio.Semaphore(1 if in_order else _CONCURRENT_CHUNKS)
 
@@ -119,6 +123,25 @@ class Endpoint:
         chunks = [calls[start : start + size] for start in range(0, len(calls), size)]
         answered = await asyncio.gather(*map(serve, chunks))
         return list(itertools.chain.from_iterable(answered))
+
+    async def _prove(self, timeout_s: float) -> None:
+        """Before it is asked, and again after each failure: raise RpcUnavailable unless it is of
+        our chain. What answers at a URL may have become another node."""
+        if self._chain is None or time.monotonic() < self._believed_until:
+            return
+        found = await self.identity(timeout_s)
+        stats = self.stats
+        if found == self._chain:
+            self._believed_until = time.monotonic() + _BELIEVED_S
+            stats.foreign = None
+            return
+        problem = another(found, self._chain)
+        if stats.foreign is None:
+            log.error("endpoint_of_another_chain", endpoint=self.name, problem=problem)
+        stats.foreign = stats.last_error = problem
+        stats.height = None
+        stats.resting_until = time.monotonic() + _LEFT_ALONE_S
+        raise RpcUnavailable(self.name, problem)
 
     async def _serve(self, chunk: Sequence[Call], timeout_s: float) -> list[object]:
         if len(chunk) > 1 and not self._takes_batches:
@@ -258,6 +281,7 @@ class Endpoint:
         stats.last_error = failure.reason
         if isinstance(failure, RateLimited):
             return
+        self._believed_until = 0.0
         stats.consecutive_failures += 1
         rest = 0.5 * 2 ** min(stats.consecutive_failures - 1, 6)
         stats.resting_until = time.monotonic() + rest

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Self
 
 import aiohttp
@@ -11,7 +11,9 @@ import aiohttp
 from onsettle import points
 from onsettle.chain.answers import SendAnswer, classify
 from onsettle.chain.crypto import keccak
-from onsettle.chain.endpoint import Endpoint, EndpointStats
+from onsettle.chain.endpoint import Endpoint
+from onsettle.chain.endpoint_stats import EndpointStats
+from onsettle.chain.identity import Identity
 from onsettle.chain.jsonrpc import Call, RateLimited, RpcError, RpcUnavailable
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
 #: An endpoint that is further behind the highest one is used only when there is no better one.
 MAX_LAG_BLOCKS = 2
 _PROBE_TIMEOUT_S = 3.0
+_IDENTITY_TIMEOUT_S = 5.0
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}")
 
 
@@ -92,6 +95,33 @@ class Pool:
         """`rpc_requests_per_second`, for each endpoint; 0: no limit."""
         for endpoint in self.endpoints:
             endpoint.set_rate(requests_per_second)
+
+    @property
+    def problems(self) -> list[str]:
+        """Endpoints that can't be used whether they answer or not, in words."""
+        return [f"{e.name}: {e.stats.foreign}" for e in self.endpoints if e.stats.foreign]
+
+    async def identify(self, known: Collection[Identity]) -> Identity:
+        """Settle which chain this is, and use no endpoint of another from now on.
+
+        One of `known` where an endpoint is of it, or else that of the first endpoint which answers;
+        not while one is silent that may be of a known one. Raises RpcUnavailable.
+        """
+        for endpoint in self.endpoints:
+            endpoint.expect(None)
+        answers = await asyncio.gather(
+            *(endpoint.identity(_IDENTITY_TIMEOUT_S) for endpoint in self.endpoints),
+            return_exceptions=True,
+        )
+        found = [answer for answer in answers if isinstance(answer, tuple)]
+        silent = [answer for answer in answers if isinstance(answer, BaseException)]
+        ours = next((each for each in found if each in known), None)
+        if ours is None and silent and (known or not found):
+            raise silent[0]
+        ours = ours or found[0]
+        for endpoint in self.endpoints:
+            endpoint.expect(ours)
+        return ours
 
     def best(self) -> Endpoint:
         """The endpoint to ask now. All reads of one decision belong to one endpoint: keep it."""
@@ -173,12 +203,17 @@ class Pool:
 
     def _ranked(self) -> list[Endpoint]:
         """The endpoints, best first. The current one stays first until it is worse in kind."""
-        able = [e for e in self.endpoints if not e.stats.cooldown and not e.stats.resting]
+        able = [
+            e
+            for e in self.endpoints
+            if not e.stats.cooldown and not e.stats.resting and not e.stats.foreign
+        ]
         top = max((e.stats.height or 0 for e in able), default=0)
 
-        def rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, int]:
+        def rank(endpoint: Endpoint) -> tuple[bool, bool, bool, bool, bool, int]:
             stats = endpoint.stats
             return (
+                stats.foreign is not None,
                 stats.cooldown > 0,
                 stats.resting > 0,
                 (stats.height or 0) < top - MAX_LAG_BLOCKS,

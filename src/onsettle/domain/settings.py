@@ -76,7 +76,9 @@ class RuntimeSettings:
     payment_queue_limit: int = _number(
         1000000, "pending payments before new ones are refused", "1", "100000000"
     )
-    priority_fee_gwei: Decimal = _number(Decimal("0.01"), "tip per gas, gwei", "0", "10000")
+    priority_fee_gwei: Decimal = _number(
+        Decimal("0.01"), "least tip per gas, gwei; more where the node asks for it", "0", "10000"
+    )
     max_fee_gwei: Decimal = _number(
         Decimal(500), "fee per gas that is never exceeded, gwei", "0.000000001", "1000000"
     )

@@ -22,6 +22,17 @@ _DRY_LOOK_S = 2.0
 # What a dry wallet can't pay for is left to the others for so long.
 _REST_S = 1.0
 
+#: What tip a transaction needs now: some chains have a least one.
+TIP = Call("eth_maxPriorityFeePerGas", ())
+
+
+def tip_of(answer: object) -> int:
+    """Wei per gas; 0 where the node does not say."""
+    try:
+        return number(answer)
+    except (RpcError, RpcUnavailable):
+        return 0
+
 
 class GasMoney:
     """Of one wallet. What is told stands in its row: `balance`, `needs_balance`, `note`."""
@@ -87,14 +98,13 @@ class GasMoney:
 
     async def _read(self, base_fee: int | None, settings: RuntimeSettings) -> tuple[int, int]:
         """What it holds, and what it would pay per gas."""
-        calls = [Call("eth_getBalance", (self._address, "latest"))]
-        if not base_fee:
-            calls.append(Call("eth_gasPrice", ()))
+        price = TIP if base_fee else Call("eth_gasPrice", ())
+        calls = [Call("eth_getBalance", (self._address, "latest")), price]
         answers = await self._network.pool.batch(calls)
         cap = wei(settings.max_fee_gwei)
         if not base_fee:
             return number(answers[0]), min(number(answers[1]), cap)
-        tip = wei(settings.priority_fee_gwei)
+        tip = max(wei(settings.priority_fee_gwei), tip_of(answers[1]))
         return number(answers[0]), suggest(base_fee=base_fee, priority=tip, cap=cap).max_fee
 
     async def _tell(self, balance: int, needs: int | None) -> None:

@@ -109,7 +109,7 @@ def endpoints(network: Network) -> list[dict[str, Any]]:
             "errors": end.stats.errors,
             "last_error": end.stats.last_error,
             "latency_ms": end.stats.last_latency_ms,
-            "answers": end.stats.consecutive_failures == 0,
+            "answers": end.stats.consecutive_failures == 0 and end.stats.foreign is None,
             "cooldown_s": end.stats.cooldown,
         }
         for end in network.pool.endpoints

@@ -56,14 +56,14 @@ class Network:
         mint_signers: Sequence[Signer],
     ) -> "Network":
         """Raises RpcUnavailable, RpcError or NetworkRefused; a token's fault raises nothing."""
-        chain_id = number(await pool.call("eth_chainId"))
-        genesis = await pool.call("eth_getBlockByNumber", "0x0", False)
-        if not isinstance(genesis, dict) or not isinstance(genesis.get("hash"), str):
-            raise NetworkRefused(f"{config.name}: the node does not answer its first block")
-        known = await db.fetchval("network_register", chain_id, config.name, genesis["hash"])
-        if known != genesis["hash"]:
+        named = [row for row in await db.fetch("networks_all") if row["name"] == config.name]
+        chain_id, genesis = await pool.identify(
+            {(row["chain_id"], row["genesis_hash"]) for row in named}
+        )
+        known = await db.fetchval("network_register", chain_id, config.name, genesis)
+        if known != genesis:
             raise NetworkRefused(
-                f"{config.name}: chain {chain_id} has another genesis block ({genesis['hash']})"
+                f"{config.name}: chain {chain_id} has another genesis block ({genesis})"
                 f" than this database knows ({known}): use the database of that chain"
             )
         code = await pool.call("eth_getCode", config.multicall, "latest")

@@ -171,9 +171,15 @@ class MintRecovery:
         retried = [c for c in cases if c.ruling.verdict is Verdict.RETRY]
         columns = [c.id for c in retried], [c.status for c in retried]
         done = {row["id"] for row in await self._db.fetch("mints_retry", *columns)}
-        minted = [c.id for c in cases if c.ruling.verdict is Verdict.COMPLETE]
-        await self._db.execute("mints_done", minted)
-        done.update(minted)
+        minted = [c for c in cases if c.ruling.verdict is Verdict.COMPLETE]
+        await self._db.execute(
+            "mints_done",
+            [c.id for c in minted],
+            [c.evidence["block_number"] for c in minted],
+            [c.evidence["block_hash"] for c in minted],
+            False,
+        )
+        done.update(c.id for c in minted)
         return [replace(c, done=c.id in done) if c.acts else c for c in cases]
 
     async def _judge(self, chain_id: int | None, rows: Sequence[Record]) -> list[Case]:

@@ -316,7 +316,8 @@ class Resolver:
             except (RpcError, RpcUnavailable):
                 continue
         if done:
-            await self._db.execute("mints_done", done)
+            at = [depth.number] * len(done), [depth.hash] * len(done)
+            await self._db.execute("mints_done", done, *at, True)
         if back:
             await self._db.execute("mints_back", back, "the mint transaction did not mint it")
 

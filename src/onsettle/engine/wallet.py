@@ -17,7 +17,7 @@ from onsettle.chain.signer import Signer
 from onsettle.domain.fees import Fees, bump, suggest, wei
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.alarms import raise_alarm
-from onsettle.engine.gasmoney import GasMoney
+from onsettle.engine.gasmoney import TIP, GasMoney, tip_of
 from onsettle.engine.lease import Lease
 from onsettle.engine.loop import Loop
 from onsettle.engine.network import Network, number
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 _POLL_S = 0.25
 _MOVE_S = 1.0
+# What tip the node asks for is asked no more often.
+_TIP_S = 10.0
 _RESEND_AT_ONCE = 500
 _MOST_GAPS = 100
 
@@ -77,6 +79,9 @@ class WalletLoop(Loop):
         self._gas = GasMoney(db, network, signer.address)
         #: Since which block the lowest unmined attempt has been the lowest.
         self._lowest: tuple[str, int] = ("", 0)
+        #: The tip that the node asks for, and when it was asked.
+        self._tip = 0
+        self._tip_at = float("-inf")
 
     def tells(self, loops: Sequence[Loop]) -> None:
         """These loops are told at once when bytes went out."""
@@ -153,15 +158,18 @@ class WalletLoop(Loop):
     async def _look(self, book: Book) -> View:
         """The chain from one endpoint, now: others may use this key too."""
         endpoint = self._network.pool.best()
-        answers = await endpoint.batch(
-            [
-                Call("eth_getBlockByNumber", ("latest", False)),
-                Call("eth_getTransactionCount", (self._address, "latest")),
-                Call("eth_getTransactionCount", (self._address, "pending")),
-                Call("eth_getBalance", (self._address, "latest")),
-                Call("eth_gasPrice", ()),
-            ]
-        )
+        calls = [
+            Call("eth_getBlockByNumber", ("latest", False)),
+            Call("eth_getTransactionCount", (self._address, "latest")),
+            Call("eth_getTransactionCount", (self._address, "pending")),
+            Call("eth_getBalance", (self._address, "latest")),
+            Call("eth_gasPrice", ()),
+        ]
+        if time.monotonic() - self._tip_at > _TIP_S:
+            calls.append(TIP)
+        answers = await endpoint.batch(calls)
+        if len(answers) > 5:
+            self._tip, self._tip_at = tip_of(answers[5]), time.monotonic()
         block = answers[0]
         if not isinstance(block, dict):
             number(block)
@@ -205,13 +213,16 @@ class WalletLoop(Loop):
         if view.base_fee is None:
             price = min(view.gas_price, cap)
             return Fees(max_fee=price, priority=price)
-        return suggest(base_fee=view.base_fee, priority=wei(settings.priority_fee_gwei), cap=cap)
+        tip = max(wei(settings.priority_fee_gwei), self._tip)
+        return suggest(base_fee=view.base_fee, priority=tip, cap=cap)
 
     async def _send(self, view: View, book: Book, take: int, settings: RuntimeSettings) -> bool:
         fees = self._fees(view, settings)
         units = await self._feed.units(view, self._address, take, settings)
+        # What goes alone is a transaction each: more of them may be ready than there is room for.
+        fitting = units[: max(0, settings.wallet_max_in_flight - book.live)]
         try:
-            covered = await self._gas.afford(view, book.live, units, fees)
+            covered = await self._gas.afford(view, book.live, fitting, fees)
             signed = await self.out.sign(covered, fees, view) if covered else []
         finally:
             self._feed.give_back(units)

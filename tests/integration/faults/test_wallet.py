@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
+
 from onsettle.engine.insights import Insights
 from onsettle.runtime import Engine
-from tests.harness.books import accepted, alarms, becomes, running, transactions
-from tests.harness.moves import by_key, mining
+from tests.harness.books import accepted, alarms, attempts, becomes, running, transactions
+from tests.harness.faults import Answer, Request, error, result
+from tests.harness.moves import GWEI, by_key, mining
+from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
 
@@ -94,3 +98,29 @@ async def test_a_process_with_a_dry_wallet_leaves_its_share_to_the_others(
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
         await stack.all_are(engine, ids, "completed")
         assert {row["wallet"] for row in await transactions(engine)} == {rich}
+
+
+@pytest.mark.parametrize(
+    ("asks", "cap", "tip"),
+    [(hex(7 * GWEI), 500, 7 * GWEI), (hex(7 * GWEI), 3, 3 * GWEI), (None, 500, GWEI // 2)],
+)
+async def test_the_tip_is_what_the_node_asks_for_at_least(
+    stack: Stack, asks: str | None, cap: int, tip: int
+) -> None:
+    """A chain with a least tip gets it, up to `max_fee_gwei`; a node that does not say leaves it at
+    `priority_fee_gwei`."""
+
+    def answer(call: Request, _honest: Answer) -> Answer:
+        return error(call, -32601, "no such method") if asks is None else result(call, asks)
+
+    async with FaultProxy(stack.chain.rpc_url) as proxy:
+        proxy.lie(lambda call: call["method"] == "eth_maxPriorityFeePerGas", answer)
+        stack.rpc_url = proxy.url
+        async with running(stack, priority_fee_gwei="0.5", max_fee_gwei=cap) as engine:
+            [payer] = await stack.payers(1)
+            [one] = await accepted(engine, [stack.body(engine, payer, payment_type="plain")])
+            await becomes(engine, one, "completed")
+            [row] = await transactions(engine)
+            [attempt] = await attempts(engine, row["id"])
+            assert attempt["priority_fee"] == tip
+            assert attempt["max_fee"] <= cap * GWEI

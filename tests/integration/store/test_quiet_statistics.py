@@ -26,6 +26,7 @@ _NUMBERS = list(range(50))
 _QUERIES: dict[str, tuple[Any, ...]] = {
     "attempts_answered": (_WORDS, ["ok"] * 50, [""] * 50, [True] * 50),
     "candidates_lock": (_IDS,),
+    "mints_done": (_IDS, _NUMBERS, _WORDS, True),
     "mints_hold": (_IDS, "e"),
     "mints_lock": (_IDS,),
     "mints_signed": (_IDS, _NUMBERS, _WORDS),

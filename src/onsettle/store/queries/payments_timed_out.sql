@@ -1,9 +1,10 @@
--- A timer never turns unknown into fact: not final, still live, still watched. It counts to the last
--- look at the head and no further.
+-- A timer never turns unknown into fact: not final, still live, still watched. It counts from the
+-- signing to the last look at the head: how long a payment waited before is not the chain's fault.
 -- Found by id, from an array that is made once: joined to the part that finds them, statistics of a
 -- quiet hour make the planner look for what is late again for each payment of the table. The `|| ''`
 -- and `+ 0` keep out the indexes of unfinished rows, which look empty to such statistics.
 -- The first condition on a time is what the index can tell: what was sent a moment ago is not read.
+-- The last one reads a transaction for each that all others leave.
 with late as (
     select p.id from payment_queue p, networks n
     where n.chain_id = $1 and p.chain_id = n.chain_id and p.status = 'sent'
@@ -11,6 +12,8 @@ with late as (
         and p.processed_at < now() - make_interval(secs => $2)
         and greatest(p.processed_at, p.sent_at, n.following_since)
             < n.looked_at - make_interval(secs => $2)
+        and coalesce((select t.created_at from transactions t where t.id = p.transaction_id),
+            '-infinity') < n.looked_at - make_interval(secs => $2)
     union all
     select p.id from payment_queue p, networks n
     where n.chain_id = $1 and p.chain_id = n.chain_id and p.status = 'sent'
@@ -18,6 +21,8 @@ with late as (
         and p.processed_at is null
         and greatest(p.processed_at, p.sent_at, n.following_since)
             < n.looked_at - make_interval(secs => $2)
+        and coalesce((select t.created_at from transactions t where t.id = p.transaction_id),
+            '-infinity') < n.looked_at - make_interval(secs => $2)
     union all
     select p.id from payment_queue p, networks n
     where n.chain_id = $1 and p.chain_id = n.chain_id and p.status = 'processing'
@@ -25,6 +30,8 @@ with late as (
         and p.created_at < now() - make_interval(secs => $2)
         and greatest(p.created_at, p.processed_at, n.following_since)
             < n.looked_at - make_interval(secs => $2)
+        and coalesce((select t.created_at from transactions t where t.id = p.transaction_id),
+            '-infinity') < n.looked_at - make_interval(secs => $2)
 )
 update payment_queue p set status = 'confirmation_failed', reason = 'timeout', final = false,
     error = 'not seen on chain within payment_confirmation_timeout_ms; it is still watched and may complete'
