@@ -10,6 +10,9 @@ from onsettle.store.database import Database, Record, sql
 
 Identity = tuple[str, str, str]
 
+# Years of payments take a while to read.
+_LONG_S = 900
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
@@ -80,23 +83,28 @@ async def read_ledger(db: Database, chain_id: int) -> Ledger:
         db.pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
+        # Everything is read, once: whatever statistics say, no table is searched row by row.
+        await connection.execute(
+            f"set local enable_nestloop = off; set local statement_timeout = '{_LONG_S}s'"
+        )
+
+        async def read_all(name: str) -> list[Record]:
+            return await connection.fetch(sql(name), chain_id, timeout=_LONG_S)
+
         network = await connection.fetchrow(sql("network_get"), chain_id)
         rows = {row["key"]: row["value"] for row in await connection.fetch(sql("settings_read"))}
-        wallets = await connection.fetch(sql("wallets_list"), chain_id)
         return Ledger(
             chain_id=chain_id,
             cursor=network["cursor_number"] if network else None,
             cursor_hash=network["cursor_hash"] if network else None,
-            payments=await connection.fetch(sql("verify_payments"), chain_id),
-            mints=await connection.fetch(sql("verify_mints"), chain_id),
-            wallets=[row["address"] for row in wallets],
-            transactions=await connection.fetch(sql("verify_transactions"), chain_id),
-            attempts=await connection.fetch(sql("verify_attempts"), chain_id),
-            missing_nonces=await connection.fetch(sql("verify_nonces"), chain_id),
-            bad_journals=await connection.fetch(sql("verify_events"), chain_id),
-            outbox=await connection.fetch(sql("verify_outbox"), chain_id),
-            other_keys=frozenset(
-                row["key"] for row in await connection.fetch(sql("verify_keys"), chain_id)
-            ),
+            payments=await read_all("verify_payments"),
+            mints=await read_all("verify_mints"),
+            wallets=[row["address"] for row in await read_all("wallets_list")],
+            transactions=await read_all("verify_transactions"),
+            attempts=await read_all("verify_attempts"),
+            missing_nonces=await read_all("verify_nonces"),
+            bad_journals=await read_all("verify_events"),
+            outbox=await read_all("verify_outbox"),
+            other_keys=frozenset(row["key"] for row in await read_all("verify_keys")),
             settings=read(rows, DEFAULTS)[0],
         )
