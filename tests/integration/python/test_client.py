@@ -250,23 +250,27 @@ async def test_a_payment_that_is_tried_again_is_waited_for(
             "update payment_queue set status = 'pending', reason = 'retry' where id = $1",
             None,
         ]
+        # It must not fail between the two reads below.
+        still = asyncio.Lock()
 
         async def late(payment_id: UUID) -> Payment:
-            status = await db.pool.fetchval(
-                "select status from payment_queue where id = $1", payment_id
-            )
-            if status == "failed" and statements:
-                if (statement := statements.pop()) is None:
-                    raise OSError("away for a moment")
-                await db.pool.execute(statement, payment_id)
-            return await read(payment_id)
+            async with still:
+                status = await db.pool.fetchval(
+                    "select status from payment_queue where id = $1", payment_id
+                )
+                if status == "failed" and statements:
+                    if (statement := statements.pop()) is None:
+                        raise OSError("away for a moment")
+                    await db.pool.execute(statement, payment_id)
+                return await read(payment_id)
 
         monkeypatch.setattr(onsettle, "payment", late)
         waiting = asyncio.create_task(onsettle.wait(payment.id))
-        await db.pool.execute(
-            "update payment_queue set status = 'failed', reason = 'expired' where id = $1",
-            payment.id,
-        )
+        async with still:
+            await db.pool.execute(
+                "update payment_queue set status = 'failed', reason = 'expired' where id = $1",
+                payment.id,
+            )
 
         async def again() -> bool:
             return not statements
