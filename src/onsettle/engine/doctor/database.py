@@ -10,7 +10,6 @@ from onsettle.store.migrate import MigrationError, migrate
 _OLDEST_TRANSACTION_S = 60
 _SKEW_S = 2.0
 _BUSY = 0.8
-_MOST_DEAD = 1000
 
 
 async def check_server(found: Findings, db: Database) -> None:
@@ -110,9 +109,8 @@ async def check_state(found: Findings, db: Database) -> None:
         )
     if not alarms:
         found.ok("alarms", "none")
-    dead = await db.fetch("stuck_outbox", _MOST_DEAD)
-    if dead:
-        count = f"{len(dead)}{' or more' if len(dead) == _MOST_DEAD else ''}"
+    if dead := await db.fetch("stuck_outbox", 1):
+        count = dead[0]["total"]
         found.warn("messages", f"{count} were given up", "onsettle webhooks replay --dead")
     else:
         found.ok("messages", "none was given up")
