@@ -4,7 +4,8 @@ import pytest
 
 from onsettle.domain.outcome import Fate
 from onsettle.domain.payment import PaymentStatus
-from onsettle.domain.recovery import Verdict, rule, rule_mint
+from onsettle.domain.recovery import Verdict, rule, rule_adrift, rule_mint
+from onsettle.engine.adoption import REFUSALS
 
 _S = PaymentStatus
 _OPEN = (_S.PROCESSING, _S.SENT, _S.FAILED, _S.CONFIRMATION_FAILED)
@@ -67,6 +68,22 @@ def test_what_is_done_is_left_alone() -> None:
     """Completed and pending payments need no recovery."""
     assert verdict(_S.COMPLETED, Fate.UNUSED) is Verdict.NOTHING
     assert verdict(_S.PENDING, Fate.UNUSED) is Verdict.NOTHING
+
+
+def test_a_row_that_was_not_taken_over_says_how_it_is_mended() -> None:
+    """Every reason for which one is refused has words of its own; what only waits is left alone."""
+    said = [rule_adrift(status="failed", refused=each, error="its words") for each in REFUSALS]
+    assert {ruling.verdict for ruling in said} == {Verdict.REFUSED}
+    assert len({ruling.why for ruling in said}) == len(REFUSALS)
+    assert all("its words; " in ruling.why for ruling in said)
+    for status, refused, expected in (
+        ("pending", "awaits_network", Verdict.WAIT),
+        ("sent", None, Verdict.WAIT),
+        ("completed", None, Verdict.NOTHING),
+        ("completed", "unreadable", Verdict.REFUSED),
+    ):
+        ruling = rule_adrift(status=status, refused=refused, error=None)
+        assert ruling.verdict is expected, (status, refused)
 
 
 def test_a_mint_is_repeated_only_where_the_token_says_it_is_not_minted() -> None:

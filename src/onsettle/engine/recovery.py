@@ -15,7 +15,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.outcome import Finding
 from onsettle.domain.payment import PaymentStatus
-from onsettle.domain.recovery import Ruling, Verdict, rule, rule_mint
+from onsettle.domain.recovery import Ruling, Verdict, rule, rule_adrift, rule_mint
 from onsettle.engine.fulfilment import write_landed
 from onsettle.engine.lookup import find
 from onsettle.engine.named import Block, read_at
@@ -102,7 +102,9 @@ class Recovery:
         return await self._db.execute("payments_need_lookup", list(ids))
 
     async def _judge(self, chain_id: int | None, rows: Sequence[Record]) -> list[Case]:
-        network = self._networks.get(chain_id) if chain_id is not None else None
+        if chain_id is None:
+            return [_adrift(row) for row in rows]
+        network = self._networks.get(chain_id)
         if network is None:
             why = f"no network with chain id {chain_id} is configured or answers here"
             ruling = Ruling(verdict=Verdict.UNKNOWN, why=why)
@@ -237,6 +239,13 @@ def _by_chain(rows: Sequence[Record]) -> dict[int | None, list[Record]]:
     for row in rows:
         groups[row["chain_id"]].append(row)
     return groups
+
+
+def _adrift(row: Record) -> Case:
+    ruling = rule_adrift(status=row["status"], refused=row["refused"], error=row["error"])
+    return Case(
+        id=row["id"], status=row["status"], ruling=ruling, evidence={"refused": row["refused"]}
+    )
 
 
 def _unread(finding: Finding, cursor: int | None) -> int | None:
