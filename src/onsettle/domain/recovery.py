@@ -91,7 +91,10 @@ def _unused(
     if expired:
         return Ruling(verdict=Verdict.OVER, why="validBefore has passed and it was never used")
     if carrier is not None:
-        return Ruling(verdict=Verdict.WAIT, why=f"{carrier} may still land: `onsettle stuck` says what comes next")
+        return Ruling(
+            verdict=Verdict.WAIT,
+            why=f"{carrier} may still land: `onsettle stuck` says what comes next",
+        )
     if status is PaymentStatus.PENDING:
         return Ruling(verdict=Verdict.NOTHING, why="it is pending: the engine sends it")
     return Ruling(verdict=Verdict.RETRY, why="unspent, and nothing that carries it can land")
