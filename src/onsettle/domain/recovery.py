@@ -103,8 +103,8 @@ def _unused(
 #: What mends a row of another program, by the problem that kept it from being taken over.
 _MENDS = {
     "unreadable": "mend `authorization` and set the row to pending, or submit the payment anew",
-    "asset_not_allowed": "add it and start again: the row is then taken over by itself",
-    "asset_ambiguous": "leave it to one network and start again: the row is then taken over by itself",
+    "asset_not_allowed": "add it and start again: then the row is taken over by itself",
+    "asset_ambiguous": "leave it to one network and start again: then it is taken over by itself",
     "amount_mismatch": "mend `amount` and set the row to pending",
     "payer_mismatch": "mend `payer` and set the row to pending",
 }
