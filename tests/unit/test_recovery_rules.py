@@ -20,6 +20,7 @@ def verdict(
     in_block: int | None = None,
     expired: bool = False,
     unread: int | None = None,
+    followed: bool = True,
 ) -> Verdict:
     return rule(
         status=status,
@@ -29,6 +30,7 @@ def verdict(
         in_block=in_block,
         expired=expired,
         unread=unread,
+        followed=followed,
     ).verdict
 
 
@@ -59,9 +61,11 @@ def test_a_node_that_can_not_say_decides_nothing() -> None:
 
 
 def test_what_landed_is_completed_once_the_engine_has_read_its_block() -> None:
-    """The confirmer alone writes evidence from blocks that it has not read yet."""
+    """A confirmer alone writes evidence from blocks that it has not read yet: where no worker has
+    one, recovery does its reading."""
     assert verdict(_S.FAILED, Fate.LANDED) is Verdict.COMPLETE
     assert verdict(_S.FAILED, Fate.LANDED, unread=12) is Verdict.WAIT
+    assert verdict(_S.FAILED, Fate.LANDED, unread=12, followed=False) is Verdict.COMPLETE
 
 
 def test_what_is_done_is_left_alone() -> None:

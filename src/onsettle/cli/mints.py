@@ -74,6 +74,12 @@ async def _retry(
         if missing := set(mints) - {case.id for case in cases}:
             raise click.ClickException(f"There is no mint {', '.join(map(str, missing))}.")
         cases = await settle_cases(
-            cases, recovery.apply, what="mints", dry_run=dry_run, yes=yes, as_json=as_json
+            engine.db,
+            cases,
+            recovery.apply,
+            what="mints",
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
         return all(case.acts and case.done is not False for case in cases)

@@ -44,13 +44,14 @@ def rule(
     in_block: int | None,
     expired: bool,
     unread: int | None = None,
+    followed: bool = True,
 ) -> Ruling:
     """Rule on one payment.
 
     `fate` and `expired` were read at one named block at depth; `carrier` describes a transaction
     that carries the payment and is live (None: there is none); `in_block` is where its transfer
     was seen, at whatever depth; `unread` is the block of its transfer where the engine has not
-    read that far.
+    read that far, and `followed` whether a worker is about to.
     """
     if status is PaymentStatus.COMPLETED:
         return Ruling(verdict=Verdict.NOTHING, why="it is completed")
@@ -64,10 +65,16 @@ def rule(
             return Ruling(
                 verdict=Verdict.UNKNOWN, why="the node could not say what became of it: try again"
             )
-        case Fate.LANDED if unread is not None:
+        case Fate.LANDED if unread is not None and followed:
             return Ruling(
                 verdict=Verdict.WAIT,
                 why=f"it landed in block {unread}: a worker completes it when it reads that block",
+            )
+        case Fate.LANDED if unread is not None:
+            return Ruling(
+                verdict=Verdict.COMPLETE,
+                why=f"it landed in block {unread}, and no worker reads the chain: the blocks up to"
+                " there are read here",
             )
         case Fate.LANDED:
             return Ruling(verdict=Verdict.COMPLETE, why="it landed: the payer was charged")

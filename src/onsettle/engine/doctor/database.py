@@ -19,7 +19,7 @@ async def check_server(found: Findings, db: Database) -> None:
     row = await db.fetchrow("doctor_server")
     if row is None:
         raise RuntimeError("a query without a row")
-    judge_server(found, row, time.time())
+    judge_server(found, dict(row), time.time())
 
 
 def judge_server(found: Findings, row: Mapping[str, Any], now: float) -> None:
