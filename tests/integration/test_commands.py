@@ -11,6 +11,7 @@ from onsettle.store import migrate
 from tests.harness.books import by_hand
 from tests.harness.commands import onsettle
 from tests.harness.http import serving
+from tests.harness.older import make_older_tables
 from tests.harness.stack import Stack, eventually, ids_of
 
 
@@ -128,12 +129,12 @@ _ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize("age", ["empty", "older"])
+@pytest.mark.parametrize("age", ["empty", "of another server", "older"])
 async def test_every_command_says_that_the_database_is_to_be_migrated(
     stack: Stack, empty: str, age: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a database without tables, and on one of an earlier version: what to type, exit code 1,
-    and nothing is changed."""
+    """On a database without tables, with those of the older server, and on one of an earlier
+    version: what to type, exit code 1, and nothing is changed."""
     every = migrate.migrations()
     words = "The database is not migrated: run `onsettle migrate`."
     if age == "older":
@@ -141,6 +142,8 @@ async def test_every_command_says_that_the_database_is_to_be_migrated(
         await migrate.migrate(empty)
         monkeypatch.undo()
         words = "The database is older than this version ("
+    elif age == "of another server":
+        await make_older_tables(empty)
     environment = stack.process_environment(database_url=empty)
     left = await migrate.migrate(empty, dry_run=True)
     for name in set(COMMANDS) - _WITHOUT_TABLES:

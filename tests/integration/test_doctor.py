@@ -265,6 +265,7 @@ async def test_tokens_and_wallets_that_are_not_what_they_were_are_told(stack: St
         (["eth_getCode"], {"asset", "multicall", "mint token", "wallet"}),
         (["eth_call"], {"asset", "mint token"}),
         (["eth_getBalance"], {"wallet"}),
+        (["eth_getTransactionCount"], {"endpoint", "wallet"}),
         (["eth_chainId"], {"endpoint"}),
     ],
 )
