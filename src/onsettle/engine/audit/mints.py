@@ -9,8 +9,9 @@ from onsettle.chain.jsonrpc import Call
 from onsettle.domain.evidence import Minted
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.audit.ledger import Ledger
-from onsettle.engine.audit.node import Chain, ask, read_receipts
+from onsettle.engine.audit.node import Chain, read_receipts
 from onsettle.engine.audit.report import Report
+from onsettle.engine.named import read_at
 from onsettle.store.database import Record
 
 
@@ -69,15 +70,13 @@ def _place(row: Record) -> tuple[str, str]:
 
 async def _minted(rows: list[Record], chain: Chain) -> dict[Any, bool | None]:
     """`hasMinted` of each row at the head, whoever minted it; None: not answered."""
-    at = {"blockHash": chain.head.hash, "requireCanonical": True}
     calls = [
         Call(
-            "eth_call",
-            ({"to": r["token_address"], "data": "0x" + abi.has_minted(r["key"]).hex()}, at),
+            "eth_call", ({"to": r["token_address"], "data": "0x" + abi.has_minted(r["key"]).hex()},)
         )
         for r in rows
     ]
-    answers = await ask(chain.endpoint, calls) if calls else []
+    answers = await read_at(chain.endpoint, chain.head, calls)
     return {r["id"]: _truth(answer) for r, answer in zip(rows, answers, strict=True)}
 
 
