@@ -28,11 +28,16 @@ async def check_mints(ledger: Ledger, chain: Chain, report: Report) -> None:
 
 
 def _events(chain: Chain) -> dict[tuple[str, str], list[Minted]]:
-    """Mints by token and key: those of all blocks, and those in receipts that we know."""
-    whole = {(e.tx_hash, e.log_index): e for e in chain.events if isinstance(e, Minted)}
-    whole |= {(e.tx_hash, e.log_index): e for e in chain.minted}
+    """Mints by token and key: those in receipts that we know, and those of all blocks.
+
+    A transaction is counted from one of them. Its logs have the same index in both by the standard,
+    and yet there are nodes that count them from 0 in each receipt.
+    """
+    whole = [e for e in chain.events if isinstance(e, Minted)]
+    told = {e.tx_hash for e in whole}
+    whole += [e for e in chain.minted if e.tx_hash not in told]
     found: dict[tuple[str, str], list[Minted]] = defaultdict(list)
-    for event in whole.values():
+    for event in whole:
         found[event.address, event.key].append(event)
     return found
 
