@@ -240,9 +240,10 @@ async def test_what_changed_since_the_look_is_not_acted_on(stack: Stack) -> None
         await stack.all_are(engine, [payment], "completed")
 
 
-async def test_looking_prepares_no_database(stack: Stack) -> None:
+async def test_looking_prepares_no_database(stack: Stack, empty: str) -> None:
     """A command that only looks refuses a database that `migrate` has not seen, and leaves it as
     it is."""
+    stack.dsn = empty
     for words in (("reset-stuck", "--dry-run"), ("verify",), ("stuck",)):
         answer = await onsettle(stack.process_environment(), *words)
         assert answer.code == 1
