@@ -40,6 +40,13 @@ def test_every_fault_has_a_mutant_that_a_named_test_kills() -> None:
         assert killers & set(TESTS[fault]), fault
 
 
+def test_every_test_that_a_fault_names_exists() -> None:
+    """A fault is lived through by tests that are there."""
+    sources = "".join(path.read_text("utf-8") for path in (_ROOT / "tests").rglob("test_*.py"))
+    named = {name for names in TESTS.values() for name in names}
+    assert not {name for name in named if f"def {name}(" not in sources}
+
+
 def test_a_mutant_has_a_name_of_its_own() -> None:
     """`make mutants MUTANT=...` runs the one that is meant."""
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
