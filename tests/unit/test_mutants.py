@@ -1,6 +1,8 @@
 """The mutants still fit the code, and each promise has one."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,20 @@ def test_a_mutant_changes_one_place_and_names_a_test_that_exists(mutant: Mutant)
     path, _, name = mutant.test.partition("[")[0].partition("::")
     tests = (_ROOT / path).read_text("utf-8")
     assert not name or re.search(rf"def {re.escape(name)}\(", tests)
+
+
+def test_the_test_of_every_mutant_is_one_that_runs() -> None:
+    """A test whose parameters have changed their names would turn nothing red."""
+    named = {mutant.test for mutant in MUTANTS}
+    files = sorted({test.partition("::")[0] for test in named})
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*words, *files], cwd=_ROOT, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = set(done.stdout.splitlines())
+    whole = {test.partition("[")[0] for test in found} | set(files)
+    assert not named - found - whole
 
 
 def test_every_promise_has_a_mutant() -> None:
