@@ -248,7 +248,8 @@ async def test_a_token_paused_before_mining_charges_nobody(held: Stack) -> None:
 
 async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
     """A token that keeps a part of what is transferred: our transaction succeeds and pays less
-    than was signed, so used_elsewhere, final, nothing minted."""
+    than was signed, so used_elsewhere, final, nothing minted; the audit names the part that the
+    token kept."""
     token = await deploy(stack.rpc, "FeeToken")
     async with running(stack, environment={"assets": f"{stack.asset},{token}"}) as engine:
         payer = Payer()
@@ -260,4 +261,7 @@ async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
         assert 0 < await stack.token_balance(PAYEE, token) < PRICE
         assert len(await alarms(engine, "used_elsewhere")) == 1
         assert await mints(engine) == []
-        await stack.verified(engine)
+        [fee] = (await stack.audited(engine)).differences
+        assert ours["mined_hash"] in fee
+        assert "transfer" in fee
+        assert "belongs to no payment" in fee
