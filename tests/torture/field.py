@@ -105,7 +105,7 @@ class Field:
         return True
 
     def refused(self) -> int:
-        """How often a worker was told that it does not hold its lease any more."""
+        """How often a worker was told in a commit that it does not hold its lease any more."""
         logs = self.stack.folder.glob("worker-*.log")
         return sum(log.read_text("utf-8", "replace").count("LostLease: ") for log in logs)
 

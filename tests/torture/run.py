@@ -69,7 +69,7 @@ async def torture(folder: Path, *, seed: int, seconds: float) -> Outcome:
         problems = await _calm(whole)
         calm_after_s = time.monotonic() - stopped
         if "SIGSTOP past the lease" in kinds:
-            whole.seen["old holders refused"] = whole.refused()
+            await _leases(whole)
         problems += _unheard(whole)
         return await _judge(whole, seed, seconds, calm_after_s, problems)
 
@@ -86,6 +86,14 @@ async def _load(whole: Field, random: Random, seconds: float) -> None:
         clients.add(client)
         client.add_done_callback(clients.discard)
     await asyncio.gather(*clients)
+
+
+async def _leases(whole: Field) -> None:
+    """Who wakes up between two commits learns from its clock that it holds nothing, and asks for a
+    new term; only who wakes up inside one is refused."""
+    row = await whole.row(_TERMS)
+    whole.seen["terms of leases"] = row["terms"] if row else 0
+    whole.seen["commits of old holders refused"] = whole.refused()
 
 
 def _unheard(whole: Field) -> list[str]:
@@ -123,6 +131,10 @@ _OPEN = """
 select (select count(*) from payment_queue where not final) as payments_not_final,
     (select count(*) from mint_queue where status <> 'completed') as mints_open,
     (select count(*) from transactions where state = 'live') as transactions_live
+"""
+_TERMS = """
+select ((select sum(lease_term) from wallets)
+    + (select sum(lease_term) from networks))::int as terms
 """
 _SHOWN = """
 select (select array_agg(distinct format('%s %s %s', status, reason, error))
