@@ -19,6 +19,8 @@ from tests.harness.receiver import SECRET, Receiver
 from tests.harness.stack import Stack, eventually
 
 Record = asyncpg.Record
+#: What whoever takes over rows of other programs holds.
+ADOPTION_LOCK = 40213
 
 
 class World:
@@ -31,6 +33,8 @@ class World:
         #: Not started: it signs requests and audits.
         self.engine = engine
         self.bodies: list[dict[str, Any]] = []
+        #: A connection of ours that holds the service up.
+        self.lock: asyncpg.Connection[Record] | None = None
         #: Rows that another program wrote.
         self.written = 0
         #: What the service acknowledged: position in `bodies` -> payment id.
@@ -66,6 +70,11 @@ class World:
         await self.sql("update wallets set lease_until = now() where lease_holder is not null")
         await self.sql("update networks set lease_until = now() where lease_holder is not null")
         await self.sql("delete from workers")
+
+    async def unlock(self) -> None:
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            await lock.close()
 
     async def sql(self, statement: str, *args: object) -> list[Record]:
         return await self.engine.db.pool.fetch(statement, *args)
