@@ -92,7 +92,7 @@ TESTS: dict[Fault, tuple[str, ...]] = {
     Fault.REORG: (
         "test_a_payment_undone_after_it_completed_comes_back",
         "test_a_payment_undone_before_its_depth_completes_later",
-        "test_payments_mined_again_in_another_order_stay_completed",
+        "test_payments_mined_again_in_another_order_settle_once",
         "test_a_transfer_undone_before_its_depth_may_never_complete",
         "test_mints_that_a_reorg_takes_back_are_mined_again_once",
     ),
