@@ -6,11 +6,13 @@ import pytest
 
 from onsettle.engine.verify import verify
 from tests.harness.books import (
+    LogLines,
     accepted,
     alarms,
     attempts,
     becomes,
     journal,
+    loud,
     mints,
     payment,
     running,
@@ -111,7 +113,9 @@ async def test_payments_mined_again_in_another_order_stay_completed(
             await stack.verified(engine)
 
 
-async def test_a_completion_that_can_not_come_back_is_reversed_aloud(held: Stack) -> None:
+async def test_a_completion_that_can_not_come_back_is_reversed_aloud(
+    held: Stack, log_lines: LogLines
+) -> None:
     """A reorg deeper than payment_confirmations in which the payer cancels instead: reversed,
     final, with an alarm that stays; what was delivered is listed by verify."""
     async with running(held, finality_blocks=50) as engine:
@@ -133,6 +137,7 @@ async def test_a_completion_that_can_not_come_back_is_reversed_aloud(held: Stack
             # Its mint was signed before: its bytes are out there and land again.
             await held.all_minted(engine, 1)
         assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(one)]
+        assert loud(log_lines, "reversed") == [str(one)]
         report = await verify(engine.db, engine.networks)
         assert not report.ok
         assert any(str(one) in sentence for sentence in report.differences)
