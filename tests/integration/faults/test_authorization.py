@@ -7,11 +7,13 @@ from onsettle.engine.intake import Accepted
 from onsettle.engine.janitor import Janitor
 from onsettle.local.payers import Payer, fund
 from tests.harness.books import (
+    LogLines,
     accepted,
     alarms,
     becomes,
     by_hand,
     journal,
+    loud,
     mints,
     payment,
     running,
@@ -73,9 +75,11 @@ async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack)
         await held.verified(engine)
 
 
-async def test_another_authorization_under_the_same_nonce_delivers_nothing(held: Stack) -> None:
+async def test_another_authorization_under_the_same_nonce_delivers_nothing(
+    held: Stack, log_lines: LogLines
+) -> None:
     """The payer signs two authorizations with one nonce and lands the other one, zero to
-    themselves: used_elsewhere, final, nothing minted, and an alarm."""
+    themselves: used_elsewhere, final, nothing minted, and an alarm, which the log has too."""
     async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
@@ -87,6 +91,7 @@ async def test_another_authorization_under_the_same_nonce_delivers_nothing(held:
         async with mining(held):
             await becomes(engine, one, "confirmation_failed", "used_elsewhere", final=True)
         assert len(await alarms(engine, "used_elsewhere")) == 1
+        assert loud(log_lines, "used_elsewhere") == [str(one)]
         assert await mints(engine) == []
         await held.verified(engine)
 
