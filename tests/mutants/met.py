@@ -23,7 +23,7 @@ MET = (
         find="        await self._landed_out()\n        due = await",
         put="        await self._landed_out()\n        return\n        due = await",
         test=f"{_FAULTS}/test_broadcast.py"
-        "::test_bytes_that_were_reported_as_taken_and_are_nowhere[ok_but_dropped]",
+        "::test_bytes_that_were_reported_as_taken_and_are_nowhere[ok_but_dropped-3]",
         fault=Fault.REPORTED_TAKEN,
     ),
     Mutant(
@@ -156,7 +156,7 @@ MET = (
         find="_ALARMS = (Reason.USED_ELSEWHERE, Reason.REVERSED)",
         put="_ALARMS = (Reason.USED_ELSEWHERE,)",
         test=f"{_FAULTS}/test_reorg.py"
-        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[order]",
+        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[3]",
         fault=Fault.REVERSED,
     ),
     Mutant(
@@ -350,7 +350,7 @@ MET = (
         find='elif row["status"] == "delivered" and not row["stands"]:',
         put='elif row["status"] == "never" and not row["stands"]:',
         test=f"{_FAULTS}/test_reorg.py"
-        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[order]",
+        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[3]",
         fault=Fault.REVERSED,
     ),
     Mutant(

@@ -1,6 +1,8 @@
 """The mutants still fit the code, and each promise has one."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,16 @@ def test_a_mutant_changes_one_place_and_names_a_test_that_exists(mutant: Mutant)
     path, _, name = mutant.test.partition("[")[0].partition("::")
     tests = (_ROOT / path).read_text("utf-8")
     assert not name or re.search(rf"def {re.escape(name)}\(", tests)
+
+
+def test_what_must_turn_red_is_collected() -> None:
+    """Those with parameters too: a name that pytest does not know would never run."""
+    names = sorted({mutant.test for mutant in MUTANTS})
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    found = subprocess.run(
+        [*words, *names], cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def test_every_promise_has_a_mutant() -> None:
