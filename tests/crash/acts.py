@@ -72,6 +72,12 @@ async def bump(world: World) -> None:
     await world.is_(at, "completed")
 
 
+async def decree(world: World, token: str, signature: str, *arguments: object) -> None:
+    """The token's owner changes something, and it is mined when this returns."""
+    await owner_says(world.stack, token, signature, *arguments)
+    await world.stack.mine()
+
+
 async def cheap_again(world: World) -> None:
     await world.stack.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(_GAS))
     await world.automine()
@@ -150,13 +156,13 @@ async def held(world: World, at: int) -> bool:
 async def paused(world: World) -> None:
     """The payment token is paused for a while: its payments are held, not failed."""
     [payer] = await world.stack.payers(1)
-    await owner_says(world.stack, world.stack.asset, "pause()")
+    await decree(world, world.stack.asset, "pause()")
     at = await world.pay(payer=payer)
     await world.until(lambda: held(world, at))
 
 
 async def unpaused(world: World) -> None:
-    await owner_says(world.stack, world.stack.asset, "unpause()")
+    await decree(world, world.stack.asset, "unpause()")
 
 
 async def reorg(world: World) -> None:
@@ -182,7 +188,7 @@ async def reorg(world: World) -> None:
 async def mint_refused(world: World) -> None:
     """The mint token is paused: the payment stays completed, its mint goes back and waits."""
     stack = world.stack
-    await owner_says(stack, stack.mint_token, "setPaused(bool)", True)
+    await decree(world, stack.mint_token, "setPaused(bool)", True)
     at = await world.pay()
     await world.is_(at, "completed")
 
@@ -196,7 +202,7 @@ async def mint_refused(world: World) -> None:
 
 
 async def mint_open(world: World) -> None:
-    await owner_says(world.stack, world.stack.mint_token, "setPaused(bool)", False)
+    await decree(world, world.stack.mint_token, "setPaused(bool)", False)
     await world.sql("update mint_queue set hold_until = null where status = 'pending'")
 
 

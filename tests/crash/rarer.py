@@ -6,9 +6,9 @@ import asyncpg
 from aiohttp import web
 
 from onsettle.chain import abi
-from tests.crash.acts import cheap_again, hears
+from tests.crash.acts import cheap_again, decree, hears
 from tests.crash.world import ADOPTION_LOCK, World
-from tests.harness.moves import STRANGER, ahead, block_payer, owner_says
+from tests.harness.moves import STRANGER, ahead, block_payer
 from tests.harness.older import OlderServer
 
 _GAS = 10**9
@@ -111,8 +111,9 @@ async def minted_by_another(world: World) -> None:
         " join payment_queue p on p.id = m.payment_id where p.authorization_nonce = $1",
         nonce,
     )
-    await owner_says(stack, stack.mint_token, "grantMinter(address)", STRANGER)
+    await decree(world, stack.mint_token, "grantMinter(address)", STRANGER)
     await ahead(stack, STRANGER, stack.mint_token, abi.mint(unit["payer"], unit["key"]))
+    await stack.mine()
     await world.sql("update wallets set paused = false where role = 'mint'")
 
     async def seen() -> bool:
