@@ -111,6 +111,8 @@ class World:
         await self.sql("update wallets set lease_until = now() where lease_holder is not null")
         await self.sql("update networks set lease_until = now() where lease_holder is not null")
         await self.sql("delete from workers")
+        # Messages are claimed for a while too.
+        await self.sql("update outbox set next_try_at = now() where status = 'pending'")
 
     async def unlock(self) -> None:
         lock, self.lock = self.lock, None
