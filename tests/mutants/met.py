@@ -350,7 +350,7 @@ MET = (
         find='elif row["status"] == "delivered" and not row["stands"]:',
         put='elif row["status"] == "never" and not row["stands"]:',
         test=f"{_FAULTS}/test_reorg.py"
-        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[3]",
+        "::test_what_was_told_of_a_payment_that_was_reversed_is_a_loss[order]",
         fault=Fault.REVERSED,
     ),
     Mutant(
