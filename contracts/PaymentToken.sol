@@ -47,6 +47,11 @@ contract PaymentToken {
         bytes32 nonce;
     }
 
+    /// As FiatTokenV2_1 does when it is initialized: nobody can pay the token itself.
+    constructor() {
+        isBlacklisted[address(this)] = true;
+    }
+
     modifier whenNotPaused() {
         require(!paused, "Pausable: paused");
         _;

@@ -14,6 +14,8 @@ _LINES: dict[str, str] = {
     "batch_sent": "✅ Batch complete: {payments} succeeded",
     "checking": "🔍 Checking {pending} pending confirmations...",
     "confirmed": "   ✅ {payments} confirmed, ❌ {failed} failed",
+    "mint_refused": "⚠️  Payment callback failed: {mints} mints of {token}: {error}",
+    "delivery_failed": "⚠️  Payment callback failed: {channel} of {payment}, try {tries}: {error}",
 }
 
 

@@ -292,11 +292,11 @@ async def test_an_emergency_stop_keeps_what_waits_and_confirms_what_is_out(held:
 
 
 async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
-    """A worker in a process of its own prints the four lines of the guide, word for word, and
-    `logs` tells the same afterwards."""
+    """A worker in a process of its own prints the four lines of the guide, word for word, also for
+    what times out, and `logs` tells the same afterwards."""
     async with held.engine(start=False) as engine:
         await quick(held, engine)
-        payers = await held.payers(2)
+        *payers, late = await held.payers(3)
         env = held.process_environment(log_format="console")
         worker = await start(env, "worker")
         try:
@@ -304,6 +304,9 @@ async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
             await held.all_are(engine, ids, "sent")
             await held.mine()
             await held.all_are(engine, ids, "completed")
+            await in_force(held, engine, payment_confirmation_timeout_ms=1000)
+            [timed_out] = await accepted(engine, [held.body(engine, late)])
+            await held.all_are(engine, [timed_out], "confirmation_failed")
         finally:
             worker.terminate()
             _, err = await worker.communicate()
@@ -315,9 +318,12 @@ async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
         assert any(line.startswith("✅ Batch complete: ") for line in lines)
         assert any(line.startswith("🔍 Checking ") for line in lines)
         assert any(line == "   ✅ 2 confirmed, ❌ 0 failed" for line in lines), lines
+        assert any(line == "   ✅ 0 confirmed, ❌ 1 failed" for line in lines), lines
+        assert any("reason=timeout" in line for line in lines), lines
         told = (await onsettle(env, "logs", "--lines", "100")).ok()
         assert f"{ids[0]}  sent -> completed  landed" in told.out
-        assert (await onsettle(env, "logs", "--failed", "--json")).ok().json == []
+        failed = (await onsettle(env, "logs", "--failed", "--json")).ok().json
+        assert [row["payment_id"] for row in failed] == [str(timed_out)]
 
 
 async def test_the_guides_psql_commands_work_with_the_wheels_client(held: Stack) -> None:

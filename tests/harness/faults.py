@@ -262,6 +262,38 @@ def _no_hashes(_random: Random, _amount: float | None) -> Fault:
     return fault
 
 
+def _pruned(_random: Random, amount: float | None) -> Fault:
+    """A node that is no archive node: it keeps state for so many blocks below the head."""
+    kept = 128 if amount is None else int(amount)
+
+    async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
+        answers = await then(calls)
+        for at, call in enumerate(calls):
+            place = call.get("params", [])[-1:]
+            if not place or not isinstance(place[0], dict) or "blockHash" not in place[0]:
+                continue
+            asked = {"jsonrpc": "2.0", "id": 0, "method": "eth_getBlockByHash"}
+            head, block = await then(
+                [
+                    {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []},
+                    asked | {"params": [place[0]["blockHash"], False]},
+                ]
+            )
+            number = int(block["result"]["number"], 16)
+            if int(head["result"], 16) - number >= kept and hit(call):
+                answers[at] = error(call, -32000, "missing trie node")
+        return answers
+
+    return fault
+
+
+def _forked(call: Request, answer: Answer) -> Answer:
+    """Blocks of another branch, above the first one."""
+    if not isinstance(block := answer.get("result"), dict) or block.get("number") == "0x0":
+        return answer
+    return result(call, block | {"hash": "0x" + "f0" * 32})
+
+
 _SEND = "eth_sendRawTransaction"
 
 FAULTS: dict[str, Made] = {
@@ -305,6 +337,8 @@ FAULTS: dict[str, Made] = {
     "range_limit": _range_limit,
     "old_receipts": _old_receipts,
     "no_hashes": _no_hashes,
+    "pruned": _pruned,
+    "forked": _only("eth_getBlockByNumber", _changed(_forked)),
     "old_nonce": _only(
         "eth_getTransactionCount", _changed(_missing("eth_getTransactionCount", "0x0"))
     ),

@@ -26,6 +26,19 @@ SENDER = "0x" + "5e" * 20
 _FOLDER = Path(__file__).parent / "older_tables"
 
 
+def _tables() -> str:
+    return (_FOLDER / "schema.sql").read_text("utf-8")
+
+
+async def make_older_tables(dsn: str) -> None:
+    """The tables that the older server makes, without rows."""
+    hand = await asyncpg.connect(dsn)
+    try:
+        await hand.execute(_tables())
+    finally:
+        await hand.close()
+
+
 class OlderServer:
     """It writes with its own statements: text for everything, and no column that it doesn't know.
 
@@ -49,7 +62,7 @@ class OlderServer:
         await hand.close()
 
     async def make_tables(self) -> None:
-        await self.hand.execute((_FOLDER / "schema.sql").read_text("utf-8"))
+        await self.hand.execute(_tables())
 
     async def fill(self, rows: int) -> None:
         """This many completed payments of a past that no chain remembers."""

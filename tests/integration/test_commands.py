@@ -2,10 +2,16 @@
 
 from uuid import UUID
 
+import pytest
+
 from onsettle.api.app import create_app
+from onsettle.cli import COMMANDS
 from onsettle.domain.settings import SPECS
+from onsettle.store import migrate
+from tests.harness.books import by_hand
 from tests.harness.commands import onsettle
 from tests.harness.http import serving
+from tests.harness.older import make_older_tables
 from tests.harness.stack import Stack, eventually, ids_of
 
 
@@ -108,3 +114,95 @@ async def test_wallets_are_listed_paused_and_resumed(stack: Stack) -> None:
             refused = await onsettle(environment, "wallets", "pause", wrong, "--yes")
             assert refused.code == 1
             assert words in refused.err
+
+
+#: Those that need no tables, or make them.
+_WITHOUT_TABLES = {"demo", "serve", "worker", "migrate", "psql", "doctor", "bench", "local"}
+_ARGUMENTS = {
+    "show": [str(UUID(int=1))],
+    "retry": ["--status", "failed", "--yes"],
+    "reset-stuck": ["--yes"],
+    "mints": ["retry", "--status", "failed", "--yes"],
+    "webhooks": ["replay", "--dead", "--yes"],
+    "pause": ["--yes"],
+    "resume": ["--yes"],
+}
+
+
+@pytest.mark.parametrize("age", ["empty", "of another server", "older"])
+async def test_every_command_says_that_the_database_is_to_be_migrated(
+    stack: Stack, empty: str, age: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database without tables, with those of the older server, and on one of an earlier
+    version: what to type, exit code 1, and nothing is changed."""
+    every = migrate.migrations()
+    words = "The database is not migrated: run `onsettle migrate`."
+    if age == "older":
+        monkeypatch.setattr(migrate, "migrations", lambda: every[: len(every) // 2])
+        await migrate.migrate(empty)
+        monkeypatch.undo()
+        words = "The database is older than this version ("
+    elif age == "of another server":
+        await make_older_tables(empty)
+    environment = stack.process_environment(database_url=empty)
+    left = await migrate.migrate(empty, dry_run=True)
+    for name in set(COMMANDS) - _WITHOUT_TABLES:
+        answer = await onsettle(environment, name, *_ARGUMENTS.get(name, []))
+        assert (answer.code, answer.out) == (1, ""), (name, answer)
+        said = answer.err.splitlines()[-1]
+        assert said.startswith(f"Error: {words}"), (name, answer.err)
+        assert said.endswith("run `onsettle migrate`."), (name, answer.err)
+    assert await migrate.migrate(empty, dry_run=True) == left
+
+
+async def test_groups_take_json_as_their_list_does(stack: Stack) -> None:
+    """`alarms --json` is `alarms list --json`, and so for every group that lists; before a command
+    that changes something it is refused rather than overlooked."""
+    environment = stack.process_environment()
+    async with stack.engine(start=False):
+        for group, change in (
+            ("alarms", "clear"), ("mints", "retry"), ("webhooks", "replay"), ("wallets", "pause"),
+        ):  # fmt: skip
+            listed = (await onsettle(environment, group, "list", "--json")).ok().json
+            assert (await onsettle(environment, group, "--json")).ok().json == listed
+            wrong = await onsettle(environment, group, "--json", change, "x")
+            assert (wrong.code, "--json goes after" in wrong.err) == (2, True), wrong
+            (await onsettle(environment, group)).ok()
+
+
+_BACKLOG = """
+insert into payment_queue (id, chain_id, payment_type, "authorization", payer, amount,
+    payment_token_address, pay_to, authorization_nonce, valid_after, valid_before, created_at)
+select gen_random_uuid(), 1, 'deploy', '{}', '0x' || repeat('ab', 20), 10000,
+    '0x' || repeat('aa', 20), '0x' || repeat('11', 20), '0x' || lpad(to_hex(n), 64, '0'), 0,
+    4000000000, now() - interval '1 hour' - make_interval(secs => n)
+from generate_series(1, 601) as n
+"""
+_MESSAGES = """
+insert into outbox (id, payment_id, channel, event, status, body)
+select gen_random_uuid(), id, 'webhook', 'payment.completed', 'dead', '{}'
+from payment_queue order by created_at limit 3
+"""
+
+
+async def test_stuck_says_how_many_there_are_and_shows_as_many_as_asked(stack: Stack) -> None:
+    """The oldest 500 of each kind unless asked otherwise, with the number of all; never without a
+    limit."""
+    environment = stack.process_environment()
+    await by_hand(stack, _BACKLOG)
+    await by_hand(stack, _MESSAGES)
+    found = (await onsettle(environment, "stuck", "--json")).ok().json
+    assert (len(found["payments"]), len(found["webhooks"])) == (500, 3)
+    assert found["totals"] == {"payments": 601, "mints": 0, "webhooks": 3}
+    waited = [row["seconds_waiting"] for row in found["payments"]]
+    assert waited == sorted(waited, reverse=True)
+    assert waited[0] > 4200
+    few = (await onsettle(environment, "stuck", "--limit", "2")).ok().out
+    assert few.count("\npayment ") + few.startswith("payment ") == 2
+    assert "The oldest 2 of 601 payments are shown: --limit shows more." in few
+    assert "The oldest 2 of 3 webhooks are shown" in few
+    every = (await onsettle(environment, "stuck", "--limit", "601")).ok().out
+    assert every.count("payment ") > 600
+    assert "are shown" not in every
+    for wrong in ("0", "10001", "all"):
+        assert (await onsettle(environment, "stuck", "--limit", wrong)).code == 2

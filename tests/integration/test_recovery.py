@@ -108,8 +108,6 @@ async def test_what_landed_is_completed_and_delivered_once(stack: Stack) -> None
         [payment] = await sent_and_held(stack, engine)
     await stack.mine()
     env = stack.process_environment()
-    early = (await onsettle(env, "reset-stuck", "--older-than", "0s", "--yes", "--json")).ok()
-    assert early.json["payments"][0]["verdict"] == "wait"
     # As if the block had been read and its transfer overlooked.
     head = await stack.rpc.call("eth_getBlockByNumber", "latest", False)
     assert isinstance(head, dict)
@@ -126,6 +124,75 @@ async def test_what_landed_is_completed_and_delivered_once(stack: Stack) -> None
         await stack.release_blocks()
         await stack.all_minted(engine, 1)
         await stack.verified(engine)
+
+
+async def test_without_a_worker_what_landed_is_completed_by_the_command(stack: Stack) -> None:
+    """Nobody has read its block: `reset-stuck` reads the blocks itself, as a worker would, and
+    completes it; what is in the pool is left alone, and that no worker runs is said. The next
+    worker mints, once."""
+    async with stack.engine() as engine:
+        landed = await sent_and_held(stack, engine, 2)
+    await stack.mine(3)
+    env = stack.process_environment()
+    words = ("reset-stuck", "--older-than", "0s")
+    dry = (await onsettle(env, *words, "--dry-run")).ok().out
+    assert dry.count("sent -> complete: it landed in block") == 2
+    assert "no worker reads the chain" in dry
+    assert "No worker runs: " in dry
+    assert "Start `onsettle worker`" in dry
+    async with stack.engine(start=False) as engine:
+        assert await stack.statuses(engine, landed) == ["sent", "sent"]
+        done = (await onsettle(env, *words, "--yes", "--json")).ok().json
+        assert [(c["verdict"], c["done"]) for c in done["payments"]] == [("complete", True)] * 2
+        assert done["workers"] == 0
+        assert await stack.statuses(engine, landed) == ["completed", "completed"]
+        network = await engine.db.fetchrow("network_get", 84532)
+        assert network is not None
+        assert network["cursor_number"] == await stack.height()
+        assert (network["lease_holder"], network["followed"]) == (None, False)
+        assert await stack.nonce(stack.wallets[0]) == 2
+        again = (await onsettle(env, *words, "--yes")).ok().out
+        assert "0 payments" in again
+    async with stack.engine() as engine:
+        await stack.release_blocks()
+        await stack.all_minted(engine, 2)
+        await stack.verified(engine)
+
+
+async def test_blocks_that_a_worker_is_about_to_read_are_left_to_it(stack: Stack) -> None:
+    """While somebody holds the lease of the chain the command neither reads nor writes."""
+    async with stack.engine() as engine:
+        [payment] = await sent_and_held(stack, engine)
+    await stack.mine()
+    await by_hand(
+        stack,
+        "update networks set lease_holder = 'there', lease_until = now() + interval '1 minute'",
+    )
+    words = ("reset-stuck", "--older-than", "0s", "--yes", "--json")
+    [case] = (await onsettle(stack.process_environment(), *words)).ok().json["payments"]
+    assert (case["verdict"], case["done"]) == ("wait", None)
+    assert "a worker completes it" in case["why"]
+    async with stack.engine(start=False) as engine:
+        assert await stack.statuses(engine, [payment]) == ["sent"]
+
+
+async def test_what_is_sent_again_without_a_worker_waits_for_one(stack: Stack) -> None:
+    """It goes back to pending, and what to start is said; what may still land as well."""
+    async with stack.engine() as engine:
+        free, live = await sent_and_held(stack, engine, 2)
+        await by_hand(stack, _BY_HAND)
+    await by_hand(
+        stack,
+        "update transactions set state = 'replaced' where $1 = any(payment_ids)",
+        free,
+    )
+    env = stack.process_environment()
+    said = (await onsettle(env, "reset-stuck", "--yes")).ok().out
+    assert f"{free}  confirmation_failed -> retry: unspent" in said
+    assert f"{live}  confirmation_failed -> wait" in said
+    assert "No worker runs: nothing is sent" in said
+    async with stack.engine(start=False) as engine:
+        assert await stack.statuses(engine, [free, live]) == ["pending", "confirmation_failed"]
 
 
 async def test_a_mint_is_looked_up_before_it_is_minted_again(stack: Stack) -> None:

@@ -114,7 +114,8 @@ class TestTargets:
         }
         late = {"p50": 1.0, "p95": 2.0, "p99": 3.0}
         fast = {"payments_per_second": 1000.0}
-        rates = dict.fromkeys(("guide", "single", "packed", "packed_50"), slow)
+        names = ("guide", "single", "packed", "payments_only", "packed_50")
+        rates = dict.fromkeys(names, slow)
         result = {
             "environment": {"cores": 2, "load_average_before": 0.1},
             "profiles": rates,

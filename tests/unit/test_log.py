@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 import structlog
 
+from onsettle.engine.tally import Tally
 from onsettle.log import into_logging, set_up
 
 
@@ -37,6 +38,39 @@ def test_a_traceback_shows_no_values(
     assert "it broke" in said
     assert "Traceback" in said
     assert private_key[2:10] not in said
+
+
+def test_what_one_look_confirmed_and_failed_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As the guide prints it; counted anew after each, and silent when nothing was decided."""
+    set_up("console")
+    tally = Tally(confirmed=18, failed=2)
+    tally.tell(7)
+    tally.tell(8)
+    tally.failed += 1
+    tally.tell(9)
+    assert capsys.readouterr().err.splitlines() == [
+        "   ✅ 18 confirmed, ❌ 2 failed",
+        "   ✅ 0 confirmed, ❌ 1 failed",
+    ]
+
+
+def test_what_follows_a_payment_and_fails_is_found_by_the_guides_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`grep "Payment callback failed"` finds mints that are refused and messages that do not
+    arrive."""
+    set_up("console")
+    log = structlog.get_logger("onsettle.test")
+    log.warning("mint_refused", token="0xt", mints=3, error="Paused()")
+    log.warning(
+        "delivery_failed", channel="webhook", payment="a-b", tries=2, again_in_s=1, error="410"
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        "⚠️  Payment callback failed: 3 mints of 0xt: Paused()",
+        "⚠️  Payment callback failed: webhook of a-b, try 2: 410",
+    ]
 
 
 def test_a_program_that_uses_us_hears_us_by_standard_logging(

@@ -4,7 +4,8 @@ import pytest
 
 from onsettle.domain.outcome import Fate
 from onsettle.domain.payment import PaymentStatus
-from onsettle.domain.recovery import Verdict, rule, rule_mint
+from onsettle.domain.recovery import Verdict, rule, rule_adrift, rule_mint
+from onsettle.engine.adoption import REFUSALS
 
 _S = PaymentStatus
 _OPEN = (_S.PROCESSING, _S.SENT, _S.FAILED, _S.CONFIRMATION_FAILED)
@@ -19,6 +20,7 @@ def verdict(
     in_block: int | None = None,
     expired: bool = False,
     unread: int | None = None,
+    followed: bool = True,
 ) -> Verdict:
     return rule(
         status=status,
@@ -28,6 +30,7 @@ def verdict(
         in_block=in_block,
         expired=expired,
         unread=unread,
+        followed=followed,
     ).verdict
 
 
@@ -58,15 +61,33 @@ def test_a_node_that_can_not_say_decides_nothing() -> None:
 
 
 def test_what_landed_is_completed_once_the_engine_has_read_its_block() -> None:
-    """The confirmer alone writes evidence from blocks that it has not read yet."""
+    """A confirmer alone writes evidence from blocks that it has not read yet: where no worker has
+    one, recovery does its reading."""
     assert verdict(_S.FAILED, Fate.LANDED) is Verdict.COMPLETE
     assert verdict(_S.FAILED, Fate.LANDED, unread=12) is Verdict.WAIT
+    assert verdict(_S.FAILED, Fate.LANDED, unread=12, followed=False) is Verdict.COMPLETE
 
 
 def test_what_is_done_is_left_alone() -> None:
     """Completed and pending payments need no recovery."""
     assert verdict(_S.COMPLETED, Fate.UNUSED) is Verdict.NOTHING
     assert verdict(_S.PENDING, Fate.UNUSED) is Verdict.NOTHING
+
+
+def test_a_row_that_was_not_taken_over_says_how_it_is_mended() -> None:
+    """Every reason for which one is refused has words of its own; what only waits is left alone."""
+    said = [rule_adrift(status="failed", refused=each, error="its words") for each in REFUSALS]
+    assert {ruling.verdict for ruling in said} == {Verdict.REFUSED}
+    assert len({ruling.why for ruling in said}) == len(REFUSALS)
+    assert all("its words; " in ruling.why for ruling in said)
+    for status, refused, expected in (
+        ("pending", "awaits_network", Verdict.WAIT),
+        ("sent", None, Verdict.WAIT),
+        ("completed", None, Verdict.NOTHING),
+        ("completed", "unreadable", Verdict.REFUSED),
+    ):
+        ruling = rule_adrift(status=status, refused=refused, error=None)
+        assert ruling.verdict is expected, (status, refused)
 
 
 def test_a_mint_is_repeated_only_where_the_token_says_it_is_not_minted() -> None:

@@ -12,6 +12,7 @@ from onsettle.api.payments import find
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.insights import Insights, public
 from onsettle.runtime import Engine
+from onsettle.store.database import Record
 
 
 def stats(engine: Engine, insights: Insights) -> APIRouter:
@@ -45,7 +46,7 @@ def guide(engine: Engine, insights: Insights) -> APIRouter:
                 "error": row["error"],
                 "createdAt": when(row["created_at"]),
                 "processedAt": when(row["processed_at"]),
-                "result": row["result"],
+                "result": await _result(engine, row),
             }
         )
 
@@ -70,3 +71,18 @@ def guide(engine: Engine, insights: Insights) -> APIRouter:
         return Json(found)
 
     return routes
+
+
+async def _result(engine: Engine, row: Record) -> Any:
+    """What that server wrote into a row: here only its own rows have it, and whoever asks for
+    another is told the same of the mints."""
+    if row["result"] is not None:
+        return row["result"]
+    if row["status"] != PaymentStatus.COMPLETED or row["payment_type"] != "mint":
+        return None
+    mints = await engine.db.fetch("payment_mints", row["id"])
+    return {
+        "success": True,
+        "queueIds": [str(mint["id"]) for mint in mints],
+        "quantity": row["quantity"],
+    }

@@ -7,6 +7,7 @@ from onsettle.cli.session import (
     agreed,
     dry_run_option,
     json_option,
+    list_alone,
     opened,
     print_json,
     table,
@@ -15,11 +16,11 @@ from onsettle.cli.session import (
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """List what an operator must know, or clear what has been seen to."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+    list_alone(ctx, list_, as_json=as_json)
 
 
 @command.command(name="list")

@@ -5,6 +5,7 @@ import click
 
 from onsettle.cli.session import dsn_of, json_option, plain, print_json
 from onsettle.config import Config, NetworkSection, load
+from onsettle.domain.settings import DEFAULTS, read
 from onsettle.local.database import configured
 
 if TYPE_CHECKING:
@@ -95,9 +96,12 @@ async def _chain(
 
     wallets = _wallets(found, config, section)
     known = {}
+    confirmations = DEFAULTS.payment_confirmations
     if db is not None:
         known = {row["chain_id"]: row["genesis_hash"] for row in await db.fetch("networks_all")}
-    chain_id = await check_endpoints(found, section.config.name, pool, known)
+        rows = {row["key"]: row["value"] for row in await db.fetch("settings_read")}
+        confirmations = read(rows, DEFAULTS)[0].payment_confirmations
+    chain_id = await check_endpoints(found, section.config.name, pool, known, confirmations)
     if chain_id is None:
         return
     endpoint = pool.best()

@@ -8,6 +8,7 @@ from onsettle.cli.recovering import looking, settle_cases
 from onsettle.cli.session import (
     dry_run_option,
     json_option,
+    list_alone,
     opened,
     print_json,
     table,
@@ -19,11 +20,11 @@ _COLUMNS = ("id", "payment_id", "unit", "status", "retry_count", "error_message"
 
 
 @click.group(invoke_without_command=True)
+@json_option
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, as_json: bool) -> None:
     """List mints, or mint again what is not minted."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+    list_alone(ctx, list_, as_json=as_json)
 
 
 @command.command(name="list")
@@ -73,6 +74,12 @@ async def _retry(
         if missing := set(mints) - {case.id for case in cases}:
             raise click.ClickException(f"There is no mint {', '.join(map(str, missing))}.")
         cases = await settle_cases(
-            cases, recovery.apply, what="mints", dry_run=dry_run, yes=yes, as_json=as_json
+            engine.db,
+            cases,
+            recovery.apply,
+            what="mints",
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
         return all(case.acts and case.done is not False for case in cases)

@@ -24,7 +24,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, MigrationError):
         return f"{error}."
     if isinstance(error, _NO_TABLES):
-        return "The database has not been prepared for this version: run `onsettle migrate`."
+        return "The database is not migrated, or older than this version: run `onsettle migrate`."
     if isinstance(error, _REFUSED):
         return f"The database refuses the connection: {error}. Check DATABASE_URL."
     if isinstance(error, RpcUnavailable | RpcError):

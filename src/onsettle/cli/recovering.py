@@ -14,6 +14,10 @@ from onsettle.local.database import configured
 if TYPE_CHECKING:
     from onsettle.engine.recovery import Case
     from onsettle.runtime import Engine
+    from onsettle.store.database import Database
+
+#: Verdicts after which a worker has to act.
+_BY_WORKERS = ("retry", "wait", "complete", "over")
 
 Apply = Callable[[Sequence["Case"]], Awaitable[list["Case"]]]
 
@@ -37,11 +41,19 @@ async def looking() -> AsyncIterator["Engine"]:
 
 
 async def settle_cases(
-    cases: list["Case"], apply: Apply, *, what: str, dry_run: bool, yes: bool, as_json: bool
+    db: "Database",
+    cases: list["Case"],
+    apply: Apply,
+    *,
+    what: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> list["Case"]:
     """Show the evidence, ask, do it. The cases as they are afterwards."""
     from onsettle.engine.recovery import AT_MOST
 
+    workers = len(await db.fetch("workers_live"))
     acting = sum(case.acts for case in cases)
     if not as_json:
         for case in cases:
@@ -53,9 +65,19 @@ async def settle_cases(
         cases = await apply(cases)
         for case in cases:
             if case.done is False and not as_json:
-                click.echo(f"{case.id}: it moved while it was judged; look again.")
+                click.echo(
+                    f"{case.id}: it moved while it was judged, or its block could not be read;"
+                    " look again."
+                )
     if as_json:
-        print_json({"dry_run": dry_run, what: [case.public() for case in cases]})
+        print_json(
+            {"dry_run": dry_run, "workers": workers, what: [case.public() for case in cases]}
+        )
+    elif not workers and any(case.ruling.verdict.value in _BY_WORKERS for case in cases):
+        click.echo(
+            "No worker runs: nothing is sent, minted or delivered before one does. Start"
+            " `onsettle worker`, or `onsettle serve`."
+        )
     return cases
 
 

@@ -20,6 +20,7 @@ def command(older_than: float, dry_run: bool, yes: bool, as_json: bool) -> None:
 
     Looked at is what was sent or signed for too long, was marked as failed by hand, or timed out.
     Completed if it landed, left alone if it may still land, sent again only if provably unspent.
+    Where no worker runs, the blocks that nobody has read are read first.
     """
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json asks nothing: add --yes or --dry-run.")
@@ -34,6 +35,12 @@ async def _reset(older_than: float, *, dry_run: bool, yes: bool, as_json: bool) 
         recovery = Recovery(engine.db, engine.networks, engine.settings)
         cases = await recovery.look(await recovery.stuck(older_than))
         cases = await settle_cases(
-            cases, recovery.apply, what="payments", dry_run=dry_run, yes=yes, as_json=as_json
+            engine.db,
+            cases,
+            recovery.apply,
+            what="payments",
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
         return undecided(cases)

@@ -56,6 +56,12 @@ async def _retry(
         if missing := set(payments) - {case.id for case in cases}:
             raise click.ClickException(f"There is no payment {', '.join(map(str, missing))}.")
         cases = await settle_cases(
-            cases, recovery.apply, what="payments", dry_run=dry_run, yes=yes, as_json=as_json
+            engine.db,
+            cases,
+            recovery.apply,
+            what="payments",
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
         )
         return all(case.acts and case.done is not False for case in cases)

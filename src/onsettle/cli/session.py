@@ -27,18 +27,32 @@ def dsn_of(config: Config) -> str:
 
 async def assert_prepared(config: Config) -> None:
     """A command that only looks, or repairs, does not change the schema on the way."""
-    from onsettle.store.migrate import migrate
+    from onsettle.store.migrate import migrate, migrations
 
-    if await migrate(dsn_of(config), dry_run=True):
+    missing = await migrate(dsn_of(config), dry_run=True)
+    if len(missing) >= len(migrations()):
+        raise click.ClickException("The database is not migrated: run `onsettle migrate`.")
+    if missing:
         raise click.ClickException(
-            "The database has not been prepared for this version: run `onsettle migrate`."
+            f"The database is older than this version ({', '.join(missing)} missing): run"
+            " `onsettle migrate`."
         )
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[Database]:
-    async with configured(load()) as config, await Database.connect(dsn_of(config), size=2) as db:
-        yield db
+    async with configured(load()) as config:
+        await assert_prepared(config)
+        async with await Database.connect(dsn_of(config), size=2) as db:
+            yield db
+
+
+def list_alone(ctx: click.Context, listing: click.Command, *, as_json: bool) -> None:
+    """A group without a command lists, and takes `--json` as its `list` does."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(listing, as_json=as_json)
+    elif as_json:
+        raise click.UsageError("--json goes after the command.")
 
 
 def plain(value: object) -> object:

@@ -1,13 +1,11 @@
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from onsettle.cli.session import json_option, opened, print_json
 from onsettle.cli.values import Duration
-
-if TYPE_CHECKING:
-    from onsettle.engine.stuck import Stuck
+from onsettle.engine.stuck import AT_MOST, SHOWN, Stuck, read_stuck
 
 
 @click.command()
@@ -15,24 +13,26 @@ if TYPE_CHECKING:
     "--older-than", type=Duration(), default="5m", show_default=True,
     help="How long is too long for what is sent or queued.",
 )  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(1, AT_MOST), default=SHOWN, show_default=True,
+    help="Show the oldest so many payments, mints and webhooks.",
+)  # fmt: skip
 @json_option
-def command(older_than: float, as_json: bool) -> None:
+def command(older_than: float, limit: int, as_json: bool) -> None:
     """What waits for too long: why, since when, and what the engine does next."""
-    found = asyncio.run(_read(older_than))
+    found = asyncio.run(_read(older_than, limit))
     if as_json:
         print_json({name: getattr(found, name) for name in found.__slots__})
     else:
         _print(found)
 
 
-async def _read(older_than: float) -> "Stuck":
-    from onsettle.engine.stuck import read_stuck
-
+async def _read(older_than: float, limit: int) -> Stuck:
     async with opened() as db:
-        return await read_stuck(db, older_than)
+        return await read_stuck(db, older_than, limit)
 
 
-def _print(found: "Stuck") -> None:
+def _print(found: Stuck) -> None:
     for row in found.payments:
         _row(f"payment {row['id']} ({row['status']})", row)
     for row in found.mints:
@@ -51,6 +51,9 @@ def _print(found: "Stuck") -> None:
         click.echo(f"ALARM {row['kind']} {row['subject']}: {row['message']}")
     for sentence in found.settings:
         click.echo(f"setting {sentence}")
+    for kind, total in found.totals.items():
+        if total > (shown := len(getattr(found, kind))):
+            click.echo(f"The oldest {shown} of {total} {kind} are shown: --limit shows more.")
     if found.nothing:
         click.echo("Nothing is stuck.")
     elif any(row["status"] in ("failed", "confirmation_failed") for row in found.payments):

@@ -7,6 +7,7 @@ from onsettle.cli.session import (
     agreed,
     dry_run_option,
     json_option,
+    list_alone,
     opened,
     print_json,
     table,
@@ -24,15 +25,18 @@ _COLUMNS = (
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
     """List the wallets, or pause and resume one."""
-    if ctx.invoked_subcommand is None:
-        _list(as_json)
+    list_alone(ctx, list_, as_json=as_json)
 
 
 @command.command(name="list")
 @json_option
 def list_(as_json: bool) -> None:
     """Every wallet with what it holds and needs."""
-    _list(as_json)
+    rows = asyncio.run(_read())
+    if as_json:
+        print_json(rows)
+    else:
+        table(rows, {name: name.replace("_", " ") for name in _COLUMNS})
 
 
 @command.command()
@@ -51,14 +55,6 @@ def pause(address: str, dry_run: bool, yes: bool) -> None:
 def resume(address: str, dry_run: bool, yes: bool) -> None:
     """Let ADDRESS send again."""
     _set(address, paused=False, dry_run=dry_run, yes=yes)
-
-
-def _list(as_json: bool) -> None:
-    rows = asyncio.run(_read())
-    if as_json:
-        print_json(rows)
-    else:
-        table(rows, {name: name.replace("_", " ") for name in _COLUMNS})
 
 
 def _set(address: str, *, paused: bool, dry_run: bool, yes: bool) -> None:

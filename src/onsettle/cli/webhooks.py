@@ -8,6 +8,7 @@ from onsettle.cli.session import (
     agreed,
     dry_run_option,
     json_option,
+    list_alone,
     opened,
     print_json,
     table,
@@ -21,9 +22,12 @@ _COLUMNS = (
 _MOST = 1000
 
 
-@click.group()
-def command() -> None:
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
     """Messages about completed payments: what was told, what waits, what was given up."""
+    list_alone(ctx, list_, as_json=as_json)
 
 
 @command.command(name="list")

@@ -21,6 +21,8 @@ class Verdict(StrEnum):
     OVER = "over"
     #: There is nothing to recover.
     NOTHING = "nothing"
+    #: Another program's row that can't be taken over: nothing is done before it is mended.
+    REFUSED = "refused"
     #: The node could not prove anything: nothing is done.
     UNKNOWN = "unknown"
 
@@ -42,27 +44,37 @@ def rule(
     in_block: int | None,
     expired: bool,
     unread: int | None = None,
+    followed: bool = True,
 ) -> Ruling:
     """Rule on one payment.
 
     `fate` and `expired` were read at one named block at depth; `carrier` describes a transaction
     that carries the payment and is live (None: there is none); `in_block` is where its transfer
     was seen, at whatever depth; `unread` is the block of its transfer where the engine has not
-    read that far.
+    read that far, and `followed` whether a worker is about to.
     """
     if status is PaymentStatus.COMPLETED:
         return Ruling(verdict=Verdict.NOTHING, why="it is completed")
     if final:
-        return Ruling(verdict=Verdict.OVER, why=f"it is {status}, and nothing can change it")
+        return Ruling(
+            verdict=Verdict.OVER,
+            why=f"it is {status}, and nothing can change it: only a new authorization can be paid",
+        )
     match fate:
         case Fate.UNKNOWN:
             return Ruling(
                 verdict=Verdict.UNKNOWN, why="the node could not say what became of it: try again"
             )
-        case Fate.LANDED if unread is not None:
+        case Fate.LANDED if unread is not None and followed:
             return Ruling(
                 verdict=Verdict.WAIT,
                 why=f"it landed in block {unread}: a worker completes it when it reads that block",
+            )
+        case Fate.LANDED if unread is not None:
+            return Ruling(
+                verdict=Verdict.COMPLETE,
+                why=f"it landed in block {unread}, and no worker reads the chain: the blocks up to"
+                " there are read here",
             )
         case Fate.LANDED:
             return Ruling(verdict=Verdict.COMPLETE, why="it landed: the payer was charged")
@@ -86,10 +98,37 @@ def _unused(
     if expired:
         return Ruling(verdict=Verdict.OVER, why="validBefore has passed and it was never used")
     if carrier is not None:
-        return Ruling(verdict=Verdict.WAIT, why=f"{carrier} may still land")
+        return Ruling(
+            verdict=Verdict.WAIT,
+            why=f"{carrier} may still land: `onsettle stuck` says what comes next",
+        )
     if status is PaymentStatus.PENDING:
         return Ruling(verdict=Verdict.NOTHING, why="it is pending: the engine sends it")
     return Ruling(verdict=Verdict.RETRY, why="unspent, and nothing that carries it can land")
+
+
+#: What mends a row of another program, by the problem that kept it from being taken over.
+_MENDS = {
+    "unreadable": "mend `authorization` and set the row to pending, or submit the payment anew",
+    "asset_not_allowed": "add it and start again: then the row is taken over by itself",
+    "asset_ambiguous": "leave it to one network and start again: then it is taken over by itself",
+    "amount_mismatch": "mend `amount` and set the row to pending",
+    "payer_mismatch": "mend `payer` and set the row to pending",
+}
+
+
+def rule_adrift(*, status: str, refused: str | None, error: str | None) -> Ruling:
+    """Rule on a row of another program that has no chain yet, so that nothing can be looked up."""
+    if refused in _MENDS:
+        why = f"it was not taken over ({refused}): {error or 'it says nothing'}; {_MENDS[refused]}"
+        return Ruling(verdict=Verdict.REFUSED, why=why)
+    if status == PaymentStatus.COMPLETED:
+        return Ruling(verdict=Verdict.NOTHING, why="it is completed")
+    if refused is not None:
+        why = "the network of its token has not answered yet: `onsettle doctor` says why"
+    else:
+        why = "another program wrote it: a worker takes it over within seconds, if one runs"
+    return Ruling(verdict=Verdict.WAIT, why=why)
 
 
 def rule_mint(

@@ -7,6 +7,9 @@ from typing import Any
 
 Value = int | bool | str | Decimal
 
+#: For so many blocks below the head nodes keep state that are not archive nodes.
+NODES_KEEP = 128
+
 
 class InvalidSetting(ValueError):
     """A value outside the allowed range; the text names the setting and the range."""
@@ -62,7 +65,11 @@ class RuntimeSettings:
         "604800000",
     )
     payment_confirmations: int = _number(
-        1, "blocks a transfer must stand in and under; 1: its own block", "1", "1000"
+        1,
+        "blocks a transfer must stand in and under; 1: its own block;"
+        f" above {NODES_KEEP} archive nodes are needed",
+        "1",
+        "1000",
     )
     finality_blocks: int = _number(
         0, "blocks until a block is final; 0: the chain's finalized tag", "0", "100000"

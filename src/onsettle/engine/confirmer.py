@@ -13,6 +13,7 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
 from onsettle.domain.outcome import pays, uses
+from onsettle.domain.payment import Reason
 from onsettle.domain.settings import RuntimeSettings
 from onsettle.engine.alarms import raise_alarm
 from onsettle.engine.blocks import (
@@ -33,6 +34,7 @@ from onsettle.engine.reorg import newest_standing
 from onsettle.engine.resolver import Resolver
 from onsettle.engine.rhythm import Rhythm
 from onsettle.engine.settings import SettingsReader
+from onsettle.engine.tally import Tally
 from onsettle.store.database import Connection, Database, LostLease, Record, changed, sql
 
 log = structlog.get_logger()
@@ -64,7 +66,8 @@ class Confirmer(Loop):
         self._settings = settings
         self._chain = network.chain_id
         self.lease = Lease(db, "network_lease", "network_release", self._chain, holder=worker)
-        self._resolver = Resolver(db, network)
+        self._tally = Tally()
+        self._resolver = Resolver(db, network, self._tally)
         self._rhythm = Rhythm()
         self._range = RangeReader()
         self._stood_at = float("-inf")
@@ -95,6 +98,14 @@ class Confirmer(Loop):
             return 1.0
         head = await block_at(endpoint, "latest")
         cursor = await self._cursor(endpoint, dict(row), head)
+        try:
+            return await self._follow(endpoint, cursor, head, settings)
+        finally:
+            self._tally.tell(head.number)
+
+    async def _follow(
+        self, endpoint: Endpoint, cursor: Block, head: Block, settings: RuntimeSettings
+    ) -> float:
         if cursor.number < head.number:
             try:
                 at_head = False
@@ -164,7 +175,8 @@ class Confirmer(Loop):
             completed = 0
             for block, events in read.blocks:
                 completed += await self._record(connection, block, events, head, settings)
-        log.info("caught_up", block=last, of=head.number, payments=completed)
+        self._tally.confirmed += completed
+        log.info("caught_up", block=last, of=head.number)
         return True
 
     async def _advance(
@@ -199,8 +211,7 @@ class Confirmer(Loop):
             await connection.execute(
                 sql("wallets_mined"), self._chain, list(counts), list(counts.values())
             )
-        if completed:
-            log.info("confirmed", payments=completed, block=last)
+        self._tally.confirmed += completed
         return last == head.number
 
     def _pace(self, took_s: float) -> None:
@@ -343,10 +354,14 @@ class Confirmer(Loop):
             raise LostLease(self.name)
         await self._db.execute("payments_final", self._chain, final)
         async with self._db.transaction() as connection:
-            await self._deepen(connection, head, settings)
-        await self._db.execute(
+            deep = await self._deepen(connection, head, settings)
+        self._tally.confirmed += deep
+        late = await self._db.execute(
             "payments_timed_out", self._chain, settings.payment_confirmation_timeout_ms / 1000
         )
+        if late:
+            self._tally.failed += late
+            log.warning("payments_decided", reason=Reason.TIMEOUT.value, count=late, written=late)
 
     async def _finalized(self, settings: RuntimeSettings, head: Block) -> int:
         if settings.finality_blocks:

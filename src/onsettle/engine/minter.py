@@ -1,7 +1,7 @@
 """Mints: the same transaction machinery for `mint_queue`, with the mint wallet."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -46,6 +46,8 @@ class MintFeed:
         self._gas: dict[str, tuple[float, int]] = {}
         #: Tokens without `batchMint`, until when this is believed.
         self._single: dict[str, float] = {}
+        #: What each token answered last to a mint that it refuses, and when that was told.
+        self._told: dict[str, tuple[str, float]] = {}
 
     def limits(self, settings: RuntimeSettings) -> tuple[int, float]:
         return settings.mint_batch_size, settings.mint_batch_interval_ms / 1000
@@ -251,6 +253,7 @@ class MintFeed:
         calls = [_call(None, token, abi.has_minted(m["tx_hash_bytes32"])) for m, _ in bad]
         # Deep enough is decided by the confirmer; what it has not seen yet comes again.
         done: list[UUID] = []
+        refused: Counter[str] = Counter()
         for (mint, text), answer in zip(bad, await view.endpoint.batch(calls), strict=True):
             try:
                 if number(answer) == 1:
@@ -259,8 +262,18 @@ class MintFeed:
             except (RpcError, RpcUnavailable) as error:
                 text = f"{text}; hasMinted: {error}"
             await self._db.execute("mints_back", [mint["id"]], text[:300])
+            refused[text[:300]] += 1
         if done:
             await self._db.execute("mints_seen", done)
+        if refused:
+            self._tell(token, *refused.most_common(1)[0])
+
+    def _tell(self, token: str, text: str, count: int) -> None:
+        """Once, and again when the token says something else or goes on for long."""
+        told, at = self._told.get(token, ("", 0.0))
+        if told != text or time.monotonic() - at > _KEEP_S:
+            self._told[token] = (text, time.monotonic())
+            log.warning("mint_refused", token=token, mints=count, error=text)
 
     async def _hold(self, mints: Sequence[Record], text: str) -> None:
         """Nothing was found out about these: others first."""

@@ -4,7 +4,9 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+from onsettle.chain import codec
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import Pool
 from onsettle.chain.signer import Signer
@@ -14,7 +16,6 @@ from onsettle.store.database import Database
 
 # Python's own readers also take spaces and underscores, and say ValueError to the rest.
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]+")
-_DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
 class NetworkRefused(Exception):
@@ -120,10 +121,11 @@ def number(answer: object) -> int:
 
 def unhex(answer: object) -> bytes:
     """JSON-RPC data; raises RpcError where the node answered something else."""
-    if isinstance(answer, str) and _DATA.fullmatch(answer):
-        return bytes.fromhex(answer[2:])
     if isinstance(answer, Exception):
         raise answer
+    if isinstance(answer, str):
+        with suppress(ValueError):
+            return codec.unhex(answer)
     raise RpcError(None, f"not data: {str(answer)[:60]}")
 
 

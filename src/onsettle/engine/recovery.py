@@ -15,11 +15,12 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.domain.outcome import Finding
 from onsettle.domain.payment import PaymentStatus
-from onsettle.domain.recovery import Ruling, Verdict, rule, rule_mint
+from onsettle.domain.recovery import Ruling, Verdict, rule, rule_adrift, rule_mint
 from onsettle.engine.fulfilment import write_landed
 from onsettle.engine.lookup import find
 from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
+from onsettle.engine.reading import read_up
 from onsettle.engine.settings import SettingsReader
 from onsettle.store.database import Database, Record, sql
 
@@ -41,6 +42,8 @@ class Case:
     done: bool | None = None
     row: Record | None = None
     finding: Finding | None = None
+    #: The block of its transfer, where that has not been read yet.
+    unread: int | None = None
 
     @property
     def acts(self) -> bool:
@@ -91,7 +94,10 @@ class Recovery:
         for at in range(0, len(cases), _AT_ONCE):
             group = cases[at : at + _AT_ONCE]
             done |= await self._retry([c for c in group if c.ruling.verdict is Verdict.RETRY])
-            done |= await self._complete([c for c in group if c.ruling.verdict is Verdict.COMPLETE])
+            landed = [c for c in group if c.ruling.verdict is Verdict.COMPLETE]
+            read = await self._read(landed)
+            done |= read
+            done |= await self._complete([c for c in landed if c.id not in read])
             over = [c.id for c in group if c.ruling.verdict is Verdict.OVER]
             # The engine closes these for good at its next look, with the evidence it finds.
             await self._db.execute("payments_need_lookup", over)
@@ -102,7 +108,9 @@ class Recovery:
         return await self._db.execute("payments_need_lookup", list(ids))
 
     async def _judge(self, chain_id: int | None, rows: Sequence[Record]) -> list[Case]:
-        network = self._networks.get(chain_id) if chain_id is not None else None
+        if chain_id is None:
+            return [_adrift(row) for row in rows]
+        network = self._networks.get(chain_id)
         if network is None:
             why = f"no network with chain id {chain_id} is configured or answers here"
             ruling = Ruling(verdict=Verdict.UNKNOWN, why=why)
@@ -115,14 +123,29 @@ class Recovery:
         except (RpcError, RpcUnavailable) as error:
             ruling = Ruling(verdict=Verdict.UNKNOWN, why=str(error))
             return [Case(id=r["id"], status=r["status"], ruling=ruling) for r in rows]
-        cursor = books["cursor_number"] if books is not None else None
-        return [_case(row, f, depth, cursor) for row, f in zip(rows, findings, strict=True)]
+        return [_case(row, f, depth, books) for row, f in zip(rows, findings, strict=True)]
 
     async def _retry(self, cases: Sequence[Case]) -> set[UUID]:
         if not cases:
             return set()
         columns = [c.id for c in cases], [c.status for c in cases]
         return {row["id"] for row in await self._db.fetch("payments_retry", *columns)}
+
+    async def _read(self, cases: Sequence[Case]) -> set[UUID]:
+        """Take in the blocks that nobody has read, as a worker would; what that completed.
+
+        Evidence above the cursor is not written by itself: a reorg would not take it back.
+        """
+        unread = [c for c in cases if c.unread is not None]
+        heights: dict[int, int] = {}
+        for case in unread:
+            if case.row is not None and case.unread is not None:
+                chain_id = case.row["chain_id"]
+                heights[chain_id] = max(case.unread, heights.get(chain_id, 0))
+        for chain_id, height in heights.items():
+            await read_up(self._db, self._networks[chain_id], self._settings, height)
+        rows = await self._db.fetch("recovery_payments", [c.id for c in unread])
+        return {row["id"] for row in rows if row["status"] == PaymentStatus.COMPLETED}
 
     async def _complete(self, cases: Sequence[Case]) -> set[UUID]:
         """Write the transfers that were found, where their block stands in our view too."""
@@ -239,6 +262,13 @@ def _by_chain(rows: Sequence[Record]) -> dict[int | None, list[Record]]:
     return groups
 
 
+def _adrift(row: Record) -> Case:
+    ruling = rule_adrift(status=row["status"], refused=row["refused"], error=row["error"])
+    return Case(
+        id=row["id"], status=row["status"], ruling=ruling, evidence={"refused": row["refused"]}
+    )
+
+
 def _unread(finding: Finding, cursor: int | None) -> int | None:
     """The block of the transfer where our confirmer has not read it: it alone may write that."""
     if finding.event is None or (cursor is not None and finding.event.block_number <= cursor):
@@ -246,11 +276,12 @@ def _unread(finding: Finding, cursor: int | None) -> int | None:
     return finding.event.block_number
 
 
-def _case(row: Record, finding: Finding, depth: Block, cursor: int | None) -> Case:
+def _case(row: Record, finding: Finding, depth: Block, books: Record | None) -> Case:
     if row["duplicate_of"] is not None:
         why = f"a duplicate of {row['duplicate_of']}: never sent"
         ruling = Ruling(verdict=Verdict.NOTHING, why=why)
         return Case(id=row["id"], status=row["status"], ruling=ruling)
+    unread = _unread(finding, books["cursor_number"] if books is not None else None)
     ruling = rule(
         status=PaymentStatus(row["status"]),
         final=row["final"],
@@ -258,7 +289,8 @@ def _case(row: Record, finding: Finding, depth: Block, cursor: int | None) -> Ca
         carrier=row["live"],
         in_block=row["block_number"],
         expired=row["valid_before"] <= depth.time,
-        unread=_unread(finding, cursor),
+        unread=unread,
+        followed=books is None or books["followed"],
     )
     evidence = {
         "block_number": depth.number,
@@ -279,6 +311,7 @@ def _case(row: Record, finding: Finding, depth: Block, cursor: int | None) -> Ca
         evidence=evidence,
         row=row,
         finding=finding,
+        unread=unread,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from onsettle.chain.codec import unhex
 from onsettle.chain.crypto import parse_address
 from onsettle.domain.authorization import Authorization, payment_id
 
@@ -15,7 +16,6 @@ MAX_QUANTITY = 100
 MAX_METADATA_BYTES = 16 * 1024
 MAX_SIGNATURE_BYTES = 8192
 _UINT256 = 2**256
-_HEX = re.compile(r"0[xX](?:[0-9a-fA-F]{2})*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 # A NUL as JSON writes it: an escape that is not itself escaped. PostgreSQL can't store one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -73,9 +73,11 @@ def amount(value: object, name: str) -> int:
 
 
 def _bytes(value: object, name: str, *, size: int | None = None) -> bytes:
-    if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise Refused("invalid_request", f"{name} must be hex with 0x, two digits for each byte")
-    data = bytes.fromhex(value[2:])
+    try:
+        data = unhex(value[:2].lower() + value[2:] if isinstance(value, str) else "")
+    except ValueError:
+        message = f"{name} must be hex with 0x, two digits for each byte"
+        raise Refused("invalid_request", message) from None
     if size is not None and len(data) != size:
         raise Refused("invalid_request", f"{name} must have {size} bytes, not {len(data)}")
     return data

@@ -21,6 +21,7 @@ from onsettle.engine.lookup import canonical, look, seek
 from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import Network, number
 from onsettle.engine.search import Search
+from onsettle.engine.tally import Tally
 from onsettle.store.database import UNAVAILABLE, Connection, Database, Record, changed, sql
 
 log = structlog.get_logger()
@@ -63,8 +64,9 @@ def _receipt(hash_: str, answer: object) -> _Receipt | None:
 class Resolver:
     """Negative verdicts. Each is read at a named block, at depth, from one endpoint."""
 
-    def __init__(self, db: Database, network: Network) -> None:
+    def __init__(self, db: Database, network: Network, tally: Tally) -> None:
         self._db = db
+        self._tally = tally
         self._network = network
         self._chain = network.chain_id
         self._search = Search()
@@ -249,8 +251,9 @@ class Resolver:
         for (block_number, block_hash), group in landed.items():
             block = Block(number=block_number, hash=block_hash, time=0)
             async with self._db.transaction() as connection:
-                if await self._stands(connection, block):
-                    await write_landed(connection, block, group, deep=True)
+                stands = await self._stands(connection, block)
+                count = await write_landed(connection, block, group, deep=True) if stands else 0
+            self._tally.confirmed += count
         if moves:
             await self._move(moves, depth)
         return {r["id"] for r, m in moves if m.reason is Reason.REVERSED and not m.final}
@@ -287,8 +290,7 @@ class Resolver:
             )
         for reason, count in Counter(m.reason for _, m in moves).items():
             log.info("payments_decided", reason=reason.value, count=count, written=changed(tag))
-        if failed := sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves):
-            log.debug("confirmed", payments=0, failed=failed)
+        self._tally.failed += sum(m.status is PaymentStatus.CONFIRMATION_FAILED for _, m in moves)
 
     async def _mints(self, endpoint: Endpoint, depth: Block) -> None:
         """Units of a transaction that is over: minted at depth, or back to the queue."""

@@ -18,8 +18,12 @@ from onsettle.domain.stuck import (
 )
 from onsettle.store.database import Database, Record
 
-#: Rows of each kind; what is shown is enough to see the cause, not to page through a backlog.
-AT_MOST = 500
+#: Rows of each kind that are shown unless more are asked for: enough to see the cause.
+SHOWN = 500
+#: No more of each kind at once, whatever is asked for.
+AT_MOST = 10_000
+
+_MESSAGE = ("id", "payment_id", "channel", "event", "tries", "last_error", "created_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Stuck:
     alarms: list[dict[str, Any]]
     settings: list[str]
     workers: int
+    #: How many there are of payments, mints and webhooks, shown or not.
+    totals: dict[str, int]
 
     @property
     def nothing(self) -> bool:
@@ -44,8 +50,11 @@ class Stuck:
         return not any(lists)
 
 
-async def read_stuck(db: Database, older_than_s: float) -> Stuck:
-    """Read it all; `older_than_s` is how long is too long for what is sent or queued."""
+async def read_stuck(db: Database, older_than_s: float, limit: int = SHOWN) -> Stuck:
+    """The oldest `limit` of each kind, and how many there are.
+
+    `older_than_s` is how long is too long for what is sent or queued.
+    """
     rows = {row["key"]: row["value"] for row in await db.fetch("settings_read")}
     settings, refused = read(rows, DEFAULTS)
     workers = len(await db.fetch("workers_live"))
@@ -56,21 +65,22 @@ async def read_stuck(db: Database, older_than_s: float) -> Stuck:
     def around(chain_id: int | None, role: str) -> Surroundings:
         return _surroundings(now, settings, workers, networks.get(chain_id or 0), wallets, role)
 
+    payments = await db.fetch("stuck_payments", older_than_s, limit)
+    mints = await db.fetch("stuck_mints", older_than_s, limit)
+    webhooks = await db.fetch("stuck_outbox", limit)
     return Stuck(
-        payments=[
-            _payment(row, around(row["chain_id"], "payment"))
-            for row in await db.fetch("stuck_payments", older_than_s, AT_MOST)
-        ],
-        mints=[
-            _mint(row, around(row["chain_id"], "mint"))
-            for row in await db.fetch("stuck_mints", older_than_s, AT_MOST)
-        ],
+        payments=[_payment(row, around(row["chain_id"], "payment")) for row in payments],
+        mints=[_mint(row, around(row["chain_id"], "mint")) for row in mints],
         wallets=[w for row in wallets if (w := _wallet(row, workers))],
         networks=[n for row in networks.values() if (n := _network(row, workers))],
-        webhooks=[dict(row) for row in await db.fetch("stuck_outbox", AT_MOST)],
+        webhooks=[{name: row[name] for name in _MESSAGE} for row in webhooks],
         alarms=[dict(row) for row in await db.fetch("alarms_open")],
         settings=list(refused),
         workers=workers,
+        totals={
+            name: rows[0]["total"] if rows else 0
+            for name, rows in (("payments", payments), ("mints", mints), ("webhooks", webhooks))
+        },
     )
 
 

@@ -5,12 +5,14 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from onsettle.api import bodies
+from onsettle.chain.crypto import domain_separator
 from onsettle.local.payers import Payer
 from tests.harness.stack import PAYEE, PRICE, eventually
 from tests.integration.api.conftest import Api
@@ -238,11 +240,36 @@ async def test_the_window_of_an_authorization_is_checked(api: Api) -> None:
         assert_problem(await api.http.post("/v1/payments", json=body), 422, code)
 
 
-async def test_a_signature_for_another_chain_or_token_is_refused(api: Api) -> None:
-    """The signature must be the payer's for this asset on this chain."""
+@pytest.mark.parametrize(
+    "other",
+    [{"chain_id": 8453}, {"address": "0x" + "33" * 20}, {"name": "USD Coin"}, {"version": "1"}],
+    ids=["another chain", "another token", "another name", "another version"],
+)
+async def test_a_signature_of_another_domain_is_refused(api: Api, other: dict[str, Any]) -> None:
+    """Signed by the payer and good in all else, for the same asset on another chain, or for
+    another asset: nobody may use it here. Signed for this one it is taken."""
+    domain = next(iter(api.engine.networks.values())).domains[api.stack.asset]
+    own = {name: getattr(domain, name) for name in ("name", "version", "chain_id", "address")}
+    assert domain.separator == domain_separator(**own)
+    foreign = replace(domain, separator=domain_separator(**{**own, **other}))
     body = await _good(api)
-    other = Payer()
-    body["authorization"]["from"] = other.address
+    terms = {
+        "valid_before": int(body["authorization"]["validBefore"]),
+        "nonce": body["authorization"]["nonce"],
+    }
+    payer = Payer()
+    before = await api.rows()
+    body["authorization"] = payer.authorize(foreign, PAYEE, PRICE, **terms)
+    assert_problem(await api.http.post("/v1/payments", json=body), 422, "signature_invalid")
+    assert await api.rows() == before
+    body["authorization"] = payer.authorize(domain, PAYEE, PRICE, **terms)
+    assert (await api.http.post("/v1/payments", json=body)).status_code == 202
+
+
+async def test_a_signature_of_another_payer_is_refused(api: Api) -> None:
+    """Nobody pays with the signature of somebody else."""
+    body = await _good(api)
+    body["authorization"]["from"] = Payer().address
     assert_problem(await api.http.post("/v1/payments", json=body), 422, "signature_invalid")
 
 

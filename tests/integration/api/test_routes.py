@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from onsettle.api.app import create_app
 from onsettle.api.schemas import EventPage, PaymentPage, PaymentView, StatsView
 from onsettle.domain.payment import PaymentStatus
+from onsettle.local.payers import Payer
 from tests.harness.http import serving
 from tests.harness.stack import eventually
 from tests.integration.api.conftest import ADMIN, KEY, Api
@@ -169,8 +170,9 @@ async def test_figures_for_prometheus_can_be_read(guarded: Api) -> None:
 
 
 async def test_the_routes_of_the_guides_server_answer_as_it_did(guarded: Api) -> None:
-    """The two old routes keep their names and fields."""
-    [id_] = await _completed(guarded, 1)
+    """The two old routes keep their names and fields; `result` names the mints of a payment, as
+    that server wrote it, or is what that server wrote; before it is completed it is null."""
+    [id_] = await _completed(guarded, 1, quantity=2)
     payment = (await guarded.http.get(f"/api/payment/{id_}")).json()
     assert list(payment) == [
         "paymentId", "paymentType", "status", "payer", "amount", "paymentTokenAddress", "txHash",
@@ -178,6 +180,18 @@ async def test_the_routes_of_the_guides_server_answer_as_it_did(guarded: Api) ->
     ]  # fmt: skip
     assert (payment["paymentId"], payment["status"]) == (str(id_), "completed")
     assert re.fullmatch(r"0x[0-9a-f]{64}", payment["txHash"])
+    mints = (await guarded.http.get(f"/v1/payments/{id_}")).json()["mints"]
+    queued = [mint["id"] for mint in mints]
+    assert payment["result"] == {"success": True, "queueIds": queued, "quantity": 2}
+    assert len(set(queued)) == 2
+    poor = guarded.stack.body(guarded.engine, Payer())
+    accepted = (await guarded.http.post("/v1/payments", json=poor)).json()
+    told = (await guarded.http.get(f"/api/payment/{accepted['id']}")).json()
+    assert told["result"] is None
+    theirs = {"success": True, "tokenAddress": "0x" + "ab" * 20}
+    statement = "update payment_queue set result = $2 where id = $1"
+    await guarded.engine.db.pool.execute(statement, id_, theirs)
+    assert (await guarded.http.get(f"/api/payment/{id_}")).json()["result"] == theirs
 
     async def the_nonce_of_the_chain() -> bool:
         stats = (await guarded.http.get("/api/payment-stats")).json()

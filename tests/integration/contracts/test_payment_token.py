@@ -220,6 +220,15 @@ async def test_refusals_come_in_the_order_of_the_original(token: Token) -> None:
     assert await token.refusal(payer.sign()) == OVERDRAWN
 
 
+async def test_the_token_itself_can_not_be_paid(token: Token) -> None:
+    """As the original it is on its own blacklist from the start: what is signed to it is refused
+    before anything else is looked at, and a settler that asks is told so."""
+    payer = await token.payer()
+    assert await token.refusal(payer.sign(to=token.address, validBefore=1)) == BLACKLISTED
+    asked = {"to": token.address, "data": calldata("isBlacklisted(address)", token.address)}
+    assert int(str(await token.rpc.call("eth_call", asked, "latest")), 16) == 1
+
+
 async def test_a_cancellation_minds_pause_but_not_the_blacklist(token: Token) -> None:
     """A frozen payer can still cancel; nobody can while the token is paused."""
     payer = await token.payer()

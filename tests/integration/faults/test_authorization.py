@@ -159,6 +159,21 @@ async def test_a_payer_blocked_before_sending_fails_unsent(stack: Stack) -> None
         await stack.verified(engine)
 
 
+async def test_a_payment_to_the_token_itself_is_never_sent(stack: Stack) -> None:
+    """The token refuses to be paid: the payment waits with the token's own words, costs no gas, and
+    holds up no other."""
+    async with running(stack) as engine:
+        odd, good = await stack.payers(2)
+        bodies = [stack.body(engine, odd, pay_to=stack.asset), stack.body(engine, good)]
+        [one, other] = await accepted(engine, bodies)
+        await becomes(engine, other, "completed")
+        words = "waits: Blacklistable: account is blacklisted"
+        await becomes(engine, one, "pending", error=words)
+        carried = [tx["payment_ids"] for tx in await transactions(engine) if tx["payment_ids"]]
+        assert carried == [[other]]
+        await stack.verified(engine)
+
+
 async def test_a_payer_blocked_before_mining_is_not_charged(held: Stack) -> None:
     """Blacklisted between sending and mining: our transaction reverts, the failure is not final,
     and a retry completes it once."""

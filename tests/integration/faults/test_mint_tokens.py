@@ -1,5 +1,7 @@
 """One mint token's trouble is its own: the mints of the others go on."""
 
+from structlog.testing import capture_logs
+
 from onsettle.chain.signer import LocalSigner
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, mints, running, transactions
@@ -42,18 +44,23 @@ async def _of(engine: Engine, token: str) -> list[tuple[str, str | None]]:
 
 async def test_a_mint_token_that_answers_nothing_holds_up_no_other(stack: Stack) -> None:
     """The oldest mints are of a token whose every call reverts: they wait with a reason and with
-    back-off, the mints of another token are made meanwhile, and the first when it works again."""
+    back-off and are told in the log, the mints of another token are made meanwhile, and the first
+    when it works again."""
     token = await _second_token(stack)
     async with running(stack, environment=_both(stack, token)) as engine:
         code = await stack.rpc.call("eth_getCode", token, "latest")
         await stack.rpc.call("anvil_setCode", token, _BROKEN)
-        await _buy(stack, engine, token, 2)
 
         async def waiting() -> bool:
             found = await _of(engine, token)
             return [(s, "hasMinted" in (e or "")) for s, e in found] == [("pending", True)] * 2
 
-        await eventually(waiting)
+        with capture_logs() as lines:
+            await _buy(stack, engine, token, 2)
+            await eventually(waiting)
+        told = [line for line in lines if line["event"] == "mint_refused"]
+        assert {(line["token"], line["log_level"]) for line in told} == {(token, "warning")}
+        assert all("hasMinted" in line["error"] for line in told)
         await _buy(stack, engine, stack.mint_token, 3)
         await stack.all_minted(engine, 3)
         assert {status for status, _ in await _of(engine, token)} == {"pending"}

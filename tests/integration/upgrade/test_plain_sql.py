@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from onsettle.store.migrate import migrate
+from tests.harness.commands import onsettle
 from tests.harness.older import OlderServer, spelled, split
 from tests.harness.stack import PAYEE, PRICE, Stack
 
@@ -136,12 +137,21 @@ async def test_a_row_of_a_payment_that_is_known_is_its_copy(
 async def test_a_row_that_was_refused_is_taken_when_it_is_mended(
     stack: Stack, writer: OlderServer
 ) -> None:
-    """An operator corrects it and sets it to pending, as the guide retries: it is checked anew."""
+    """A retry says why it was refused and what mends it; an operator corrects it and sets it to
+    pending, as the guide retries: it is checked anew."""
     [payer] = await stack.payers(1)
     signed = writer.authorization(payer)
     payment = await writer.insert(signed, amount="1")
     async with stack.engine() as engine:
         await stack.all_are(engine, [payment], "failed")
+        retry = ("retry", str(payment), "--yes")
+        refused = await onsettle(stack.process_environment(), *retry)
+        assert refused.code == 1
+        assert (
+            "failed -> refused: it was not taken over (amount_mismatch): the amount of the row is"
+            " not the signed value; mend `amount` and set the row to pending"
+        ) in refused.out
+        assert await stack.statuses(engine, [payment]) == ["failed"]
         await writer.hand.execute(
             "update payment_queue set status = 'pending', amount = $2 where id = $1",
             payment,

@@ -1,6 +1,8 @@
 """PostgreSQL: version, durability, migrations, old locks, clock, settings, alarms, workers."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from onsettle.domain.settings import DEFAULTS, read
 from onsettle.engine.doctor.findings import Findings
@@ -10,7 +12,6 @@ from onsettle.store.migrate import MigrationError, migrate
 _OLDEST_TRANSACTION_S = 60
 _SKEW_S = 2.0
 _BUSY = 0.8
-_MOST_DEAD = 1000
 
 
 async def check_server(found: Findings, db: Database) -> None:
@@ -18,6 +19,11 @@ async def check_server(found: Findings, db: Database) -> None:
     row = await db.fetchrow("doctor_server")
     if row is None:
         raise RuntimeError("a query without a row")
+    judge_server(found, dict(row), time.time())
+
+
+def judge_server(found: Findings, row: Mapping[str, Any], now: float) -> None:
+    """What a server says of itself; `now` is this machine's clock when it was asked."""
     if row["version_num"] < 150_000:
         found.fail("database version", row["version"], "use PostgreSQL 15 or newer")
     else:
@@ -31,7 +37,7 @@ async def check_server(found: Findings, db: Database) -> None:
         found.fail("durable settings", f"off: {', '.join(off)}", remedy)
     else:
         found.ok("durable settings", "fsync, full_page_writes and synchronous_commit are on")
-    skew = abs(row["epoch"] - time.time())
+    skew = abs(row["epoch"] - now)
     if skew > _SKEW_S:
         found.warn(
             "database clock", f"{skew:.1f} s from this machine's", "run NTP on both machines"
@@ -110,9 +116,8 @@ async def check_state(found: Findings, db: Database) -> None:
         )
     if not alarms:
         found.ok("alarms", "none")
-    dead = await db.fetch("stuck_outbox", _MOST_DEAD)
-    if dead:
-        count = f"{len(dead)}{' or more' if len(dead) == _MOST_DEAD else ''}"
+    if dead := await db.fetch("stuck_outbox", 1):
+        count = dead[0]["total"]
         found.warn("messages", f"{count} were given up", "onsettle webhooks replay --dead")
     else:
         found.ok("messages", "none was given up")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.chain.rpc import MAX_LAG_BLOCKS, Pool
+from onsettle.domain.settings import NODES_KEEP
 from onsettle.engine.doctor.findings import Findings
 from onsettle.engine.network import number
 
@@ -25,9 +26,12 @@ class Seen:
 
 
 async def check_endpoints(
-    found: Findings, name: str, pool: Pool, known: dict[int, str]
+    found: Findings, name: str, pool: Pool, known: dict[int, str], confirmations: int
 ) -> int | None:
-    """The chain id, where the endpoints can be used; `known` maps chain ids to genesis hashes."""
+    """The chain id, where the endpoints can be used; `known` maps chain ids to genesis hashes.
+
+    `confirmations` is how deep below the head the state is read that verdicts rest on.
+    """
     seen: dict[Endpoint, Seen] = {}
     for endpoint in pool.endpoints:
         try:
@@ -56,7 +60,10 @@ async def check_endpoints(
         return None
     found.ok("chain", f"chain {first.chain_id}, genesis {first.genesis}", name)
     check_heads(found, seen)
-    await _check_agreement(found, {e: v for e, v in seen.items() if v.genesis == first.genesis})
+    ours = {e: v for e, v in seen.items() if v.genesis == first.genesis}
+    await _check_agreement(found, ours)
+    if confirmations > NODES_KEEP:
+        await _check_depth(found, ours, confirmations)
     return first.chain_id
 
 
@@ -114,8 +121,7 @@ async def _check_agreement(found: Findings, seen: dict[Endpoint, Seen]) -> None:
             block = await endpoint.call("eth_getBlockByNumber", hex(height), False)
             if isinstance(block, dict):
                 hashes[endpoint] = str(block.get("hash"))
-            at = {"blockHash": view.hash, "requireCanonical": True}
-            await endpoint.call("eth_getTransactionCount", "0x" + "00" * 20, at)
+            await _read_state(endpoint, view.hash)
         except RpcError as error:
             found.fail(
                 "endpoint",
@@ -134,3 +140,29 @@ async def _check_agreement(found: Findings, seen: dict[Endpoint, Seen]) -> None:
         )
     elif len(hashes) > 1:
         found.ok("agreement", f"{len(hashes)} endpoints agree on block {height}")
+
+
+async def _check_depth(found: Findings, seen: dict[Endpoint, Seen], confirmations: int) -> None:
+    """Only archive nodes answer for state so far below the head."""
+    for endpoint, view in seen.items():
+        height = max(0, view.head - confirmations + 1)
+        try:
+            block = await endpoint.call("eth_getBlockByNumber", hex(height), False)
+            if not isinstance(block, dict):
+                raise RpcError(None, f"it does not know block {height}")
+            await _read_state(endpoint, str(block.get("hash")))
+        except (RpcError, RpcUnavailable) as error:
+            found.warn(
+                "depth",
+                f"no state {confirmations} blocks deep, where payment_confirmations looks: {error}",
+                "use archive nodes, or set payment_confirmations to"
+                f" {NODES_KEEP} or less: meanwhile nothing negative can be proven",
+                endpoint.name,
+            )
+        else:
+            found.ok("depth", f"has state {confirmations} blocks deep", endpoint.name)
+
+
+async def _read_state(endpoint: Endpoint, block_hash: str) -> None:
+    at = {"blockHash": block_hash, "requireCanonical": True}
+    await endpoint.call("eth_getTransactionCount", "0x" + "00" * 20, at)

@@ -12,6 +12,8 @@ from onsettle.store.database import Database, Record
 # A transfer by one of our wallets, with room; used where nothing was sent yet.
 _GAS = 150_000
 _FEW_HOURS = 24
+_DAY_HOURS = 24
+_YEAR_HOURS = 365 * _DAY_HOURS
 
 
 async def check_wallets(
@@ -71,12 +73,14 @@ def check_gas(
         )
         return
     words = f"{role}, holds {_ether(balance)}: {lasts} transactions"
-    per_hour = Decimal(spent["mined"]) / 24 if spent is not None else Decimal(0)
-    if not per_hour:
+    if spent is None or not spent["mined"]:
         found.ok("gas", words, address)
         return
-    hours = int(lasts / per_hour)
-    words += f", {hours} hours at the rate of the last day"
+    # A wallet that began an hour ago has sent nothing in the rest of the day, and one that began a
+    # minute ago says little about an hour.
+    span = min(_DAY_HOURS, max(1, round(spent["age_s"] / 3600)))
+    hours = lasts * span // spent["mined"]
+    words += f", {_time(hours)} at the rate of the last {_span(span)}"
     if hours < _FEW_HOURS:
         found.warn("gas", words, "send it gas money", address)
     else:
@@ -103,6 +107,16 @@ def check_foreign_use(
         )
     else:
         found.ok("foreign use", "none seen", address)
+
+
+def _time(hours: int) -> str:
+    if hours > _YEAR_HOURS:
+        return "more than a year"
+    return "less than an hour" if hours < 1 else f"{hours} hour{'s' if hours > 1 else ''}"
+
+
+def _span(hours: int) -> str:
+    return {_DAY_HOURS: "day", 1: "hour"}.get(hours, f"{hours} hours")
 
 
 def _ether(wei: int) -> str:

@@ -38,7 +38,8 @@ ROWS = (
     (("profiles", "single"), "Onsettle, one per transaction, 4 wallets", "ours"),
     (("profiles", "packed_50"), "Onsettle, packs of 50", "ours"),
     (("profiles", "packed"), "Onsettle, packs of 100, 2 wallets", "ours"),
-    (("profiles", "two_workers"), "Onsettle, the same with 2 workers", "ours"),
+    (("profiles", "payments_only"), "Onsettle, the same with nothing to mint", "ours"),
+    (("profiles", "two_workers"), "Onsettle, packs of 100, 2 workers", "ours"),
     (("floor", "single"), "the node alone, one per transaction", "floor"),
     (("floor", "packed"), "the node alone, packs of 100", "floor"),
 )

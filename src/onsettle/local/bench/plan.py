@@ -65,6 +65,16 @@ PROFILES: tuple[Profile, ...] = (
         audited=True,
     ),
     Profile(
+        name="payments_only",
+        about="packs of 100, two wallets, nothing to mint: what the floor and the peers do",
+        payments=20_000,
+        wallets=2,
+        settings=PACKED,
+        mints=False,
+        repeats=3,
+        audited=True,
+    ),
+    Profile(
         name="packed_50",
         about="packs of 50",
         payments=20_000,

@@ -24,8 +24,9 @@ def processors(*path: str) -> Why:
             if share >= _BUSY
             else "the rest of the time was spent waiting"
         )
+        what = "A payment" if found.get("mints") == 0 else "A payment with its mint"
         return (
-            f"A payment with its mint takes {number(sum(took.values()))} µs of processor"
+            f"{what} takes {number(sum(took.values()))} µs of processor"
             f" ({listed}); {share:.0%} of {result['environment']['cores']} cores were in use:"
             f" {limit}."
         )
@@ -119,11 +120,12 @@ def part(result: Result, path: tuple[str, ...]) -> Any:
 
 
 def us_per_payment(found: Mapping[str, Any]) -> dict[str, float]:
-    """Processor time of a payment with its mint, in µs, by process."""
+    """Processor time of a payment, with its mint if it has one, in µs, by process."""
     return {name: cpu / found["payments"] * 1e6 for name, cpu in found["cpu_seconds"].items()}
 
 
 def in_use(found: Mapping[str, Any], cores: int) -> float:
     """The share of the processors that was in use until the last mint."""
-    seconds = found["payments"] / found["with_mints_per_second"]
+    rate = found.get("with_mints_per_second") or found["payments_per_second"]
+    seconds = found["payments"] / rate
     return float(sum(found["cpu_seconds"].values()) / seconds / cores)

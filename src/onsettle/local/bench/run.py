@@ -104,10 +104,8 @@ class Run:
             audit = it.audited and left == 0
             found = await measure(ground, it, audit=audit, statements=self._statements)
             runs.append(found)
-            self._say(
-                f"  {found['payments_per_second']} payments/s,"
-                f" {found['with_mints_per_second']} with mints"
-            )
+            minted = f", {found['with_mints_per_second']} with mints" if it.mints else ""
+            self._say(f"  {found['payments_per_second']} payments/s{minted}")
         audited = {"verify_ok": runs[-1]["verify_ok"]} if it.audited else {}
         self.result["profiles"][name] = median_run(runs) | audited
 

@@ -96,12 +96,18 @@ _PACKED = ("profiles", "packed")
 _SINGLE = ("profiles", "single")
 _PACKED_RATE = at(*_PACKED, "payments_per_second")
 _SINGLE_RATE = at(*_SINGLE, "payments_per_second")
+#: The floor and the peers mint nothing: beside what every payment with its mint comes to, this is
+#: the same work on both sides.
+_ALIKE = ("profiles", "payments_only")
+_ALIKE_RATE = at(*_ALIKE, "payments_per_second")
 #: Ours to the guide's, to the faster peer's and to what the node alone can do.
 RATIOS: Mapping[str, Find] = {
     "packed_to_guide": quotient(_PACKED_RATE, at("profiles", "guide", "payments_per_second")),
     "packed_to_peer": quotient(_PACKED_RATE, fastest_peer("two_second_blocks")),
     "packed_to_peer_instant": quotient(_PACKED_RATE, fastest_peer("instant_blocks")),
     "packed_to_floor": quotient(_PACKED_RATE, at("floor", "packed", "payments_per_second")),
+    "payments_only_to_peer_instant": quotient(_ALIKE_RATE, fastest_peer("instant_blocks")),
+    "payments_only_to_floor": quotient(_ALIKE_RATE, at("floor", "packed", "payments_per_second")),
     "single_to_floor": quotient(_SINGLE_RATE, at("floor", "single", "payments_per_second")),
 }
 TARGETS = (
@@ -116,6 +122,12 @@ TARGETS = (
         name="packed, share of its floor",
         why=against_floor("packed"),
         find=RATIOS["packed_to_floor"],
+        least=Fraction(1, 3),
+    ),
+    Target(
+        name="packed, nothing to mint: share of the floor",
+        why=against_floor("payments_only"),
+        find=RATIOS["payments_only_to_floor"],
         least=Fraction(1, 3),
     ),
     Target(
@@ -146,6 +158,12 @@ TARGETS = (
         name="packed, times the faster peer with instant blocks",
         why=processors(*_PACKED),
         find=RATIOS["packed_to_peer_instant"],
+        least=20,
+    ),
+    Target(
+        name="packed, nothing to mint: times the faster peer with instant blocks",
+        why=processors(*_ALIKE),
+        find=RATIOS["payments_only_to_peer_instant"],
         least=20,
     ),
     Target(

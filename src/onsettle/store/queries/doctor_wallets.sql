@@ -1,5 +1,7 @@
--- For each wallet: our next nonce by the rows, what it mined in a day, what others took in a week.
+-- For each wallet: our next nonce by the rows, since when it sends, what it mined in a day, what
+-- others took in a week.
 select t.wallet, max(t.nonce) + 1 as top,
+    extract(epoch from now() - min(t.created_at))::float8 as age_s,
     count(*) filter (where t.mined_hash is not null and t.created_at > now() - interval '1 day') as mined,
     count(*) filter (where t.state = 'replaced' and t.created_at > now() - interval '7 days') as replaced,
     (select avg(a.gas_limit)::bigint from (

@@ -1,1 +1,2 @@
-select * from networks where chain_id = $1
+-- `followed`: whether a worker holds its lease.
+select *, coalesce(lease_until > now(), false) as followed from networks where chain_id = $1
