@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from onsettle.domain.settings import render
+from onsettle.engine.janitor import Janitor
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.stack import Stack, eventually, ids_of
@@ -143,3 +144,11 @@ async def by_hand(stack: Stack, statement: str, *arguments: object) -> str:
         return str(await connection.execute(statement, *arguments))
     finally:
         await connection.close()
+
+
+async def swept(engine: Engine) -> None:
+    """Two whole walks of the janitor."""
+    for _ in range(2):
+        janitor = Janitor(engine.db)
+        while await janitor.tick() < 10:
+            pass

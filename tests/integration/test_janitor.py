@@ -6,7 +6,7 @@ from onsettle.engine.alarms import raise_alarm, raise_alarm_in
 from onsettle.engine.janitor import Janitor
 from onsettle.engine.verify import verify
 from onsettle.runtime import Engine
-from tests.harness.books import LogLines, accepted, alarms, by_hand, loud, quick
+from tests.harness.books import LogLines, accepted, alarms, by_hand, loud, quick, swept
 from tests.harness.commands import onsettle
 from tests.harness.stack import Stack, eventually
 
@@ -21,14 +21,6 @@ _OLD = "update transactions set created_at = now() - interval '8 days'"
 async def counts(engine: Engine) -> dict[str, int]:
     tables = ("payment_queue", "mint_queue", "transactions", "attempts", "payment_events")
     return {t: await engine.db.pool.fetchval(f"select count(*) from {t}") for t in tables}
-
-
-async def swept(engine: Engine) -> None:
-    """Two whole walks."""
-    for _ in range(2):
-        janitor = Janitor(engine.db)
-        while await janitor.tick() < 10:
-            pass
 
 
 async def test_old_attempts_and_events_of_finished_payments_go_and_nothing_else(

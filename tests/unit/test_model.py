@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from onsettle.domain.payment import PaymentStatus
 from onsettle.domain.recovery import Verdict
 from tests.model.chain import Authorization, ModelChain, Transaction
-from tests.model.engine import Books, ModelEngine
+from tests.model.engine import Books, Claim, ModelEngine
 
 PAYERS = ("0xaa", "0xbb")
 PAYEE, OTHER = "0xee", "0xdd"
@@ -22,6 +22,9 @@ SAID = (
     "transaction underpriced",
     "insufficient funds for gas * price + value",
     "txpool is full",
+    "nonce too high",
+    "invalid sender",
+    "rate limit exceeded",
     "internal error",
 )
 #: No reorg is deeper: what is final then stays so.
@@ -49,6 +52,10 @@ class Model(RuleBasedStateMachine):
         self.engine = ModelEngine(self.chain)
         #: The lease's term that each of two workers believes to hold.
         self.terms = [0, -1]
+        #: What each of them has read and not yet signed.
+        self.claims: list[Claim | None] = [None, None]
+        #: Whether the head was reached since the books were last those of a backup.
+        self.reached = True
         self.saved: Books | None = None
         self.restored = False
         self.hashes = 0
@@ -82,6 +89,10 @@ class Model(RuleBasedStateMachine):
         if so:
             self.confirm(100, resolve=True)
 
+    def advance(self, blocks: int = 100, *, blind: bool = False) -> None:
+        self.engine.advance(blocks, blind=blind)
+        self.reached = self.reached or self.books.seen[-1][1] == self.chain.head.hash
+
     # -- clients ----------------------------------------------------------------------------
 
     @rule(terms=terms_of, quantity=st.integers(1, 2))
@@ -106,13 +117,28 @@ class Model(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 1), told=st.booleans(), said=st.sampled_from((None, *SAID)))
     def send(self, worker: int, told: bool, said: str | None) -> None:
-        """Sign, and broadcast whatever is signed; a crash in between is a rule that is not run."""
-        for at in self.engine.sign(self.terms[worker]):
+        """Sign, and broadcast whatever is signed; a crash in between is `commit` alone."""
+        self.claim(worker)
+        for at in self.signed(worker):
             self.engine.broadcast(at, taken=told, said=said)
 
     @rule(worker=st.integers(0, 1))
-    def sign_and_crash(self, worker: int) -> None:
-        self.engine.sign(self.terms[worker])
+    def claim(self, worker: int) -> None:
+        """Read the books and the chain. What happens before `commit` is what a stop lets happen."""
+        self.claims[worker] = self.engine.claim(self.terms[worker])
+
+    @rule(worker=st.integers(0, 1))
+    def commit(self, worker: int) -> None:
+        """Signed, and crashed before any node had the bytes."""
+        self.signed(worker)
+
+    def signed(self, worker: int) -> list[int]:
+        """Only who holds the lease now signs, and nobody before the head is reached."""
+        claim, self.claims[worker] = self.claims[worker], None
+        signed = [] if claim is None else self.engine.commit(claim)
+        assert not signed or (claim is not None and claim.term == self.books.term)
+        assert not signed or self.reached, "signed before the head was reached"
+        return signed
 
     @rule(at=place, taken=st.booleans(), said=st.sampled_from((None, *SAID)))
     def resend(self, at: int, taken: bool, said: str | None) -> None:
@@ -131,8 +157,8 @@ class Model(RuleBasedStateMachine):
     @rule(blocks=st.sampled_from((1, 3, 100)), resolve=st.booleans())
     def confirm(self, blocks: int, *, resolve: bool) -> None:
         """Rewind if need be, take in blocks, and decide what they do not tell."""
-        self.engine.advance(blocks)
-        self.engine.advance(blocks)
+        self.advance(blocks)
+        self.advance(blocks)
         self.engine.finalize()
         if resolve:
             self.engine.resolve()
@@ -140,7 +166,7 @@ class Model(RuleBasedStateMachine):
     @rule(decide=st.booleans())
     def look_at_a_node_that_lags(self, decide: bool) -> None:
         """It knows blocks, nonces, states and receipts, and not yet their logs."""
-        self.engine.advance(blind=True)
+        self.advance(blind=True)
         if decide:
             self.engine.resolve(blind=True)
 
@@ -236,7 +262,7 @@ class Model(RuleBasedStateMachine):
         assert self.saved is not None
         self.engine.restore(self.saved)
         self.terms = [self.books.term, -1]
-        self.restored = True
+        self.restored, self.reached = True, False
 
     # -- the promises -----------------------------------------------------------------------
 
@@ -277,6 +303,14 @@ class Model(RuleBasedStateMachine):
                 assert completed == bool(charged), f"{key} is final and charged {charged} times"
 
     @invariant()
+    def completed_at_depth(self) -> None:
+        """Each move to completed was made on a block that was deep enough at that moment."""
+        for made in self.engine.completions:
+            assert made.block is not None, made
+            assert made.seen - made.block + 1 >= made.confirmations, made
+        self.engine.completions.clear()
+
+    @invariant()
     def nothing_is_minted_that_was_not_completed(self) -> None:
         for mint in self.books.mints.values():
             assert PaymentStatus.COMPLETED in self.books.payments[mint.payment].journal
@@ -310,12 +344,11 @@ class Model(RuleBasedStateMachine):
                 assert not minted, f"{key} was not charged and delivered"
 
     def _turn(self) -> None:
-        self.engine.advance()
+        self.advance()
         self.engine.finalize()
         self.engine.resolve()
         self.terms[0] = self.books.term
-        for at in self.engine.sign(self.terms[0]):
-            self.engine.broadcast(at, taken=True, said=None)
+        self.send(0, True, None)
         self.engine.push(self.terms[0])
         for at in range(len(self.books.rows)):
             self.engine.broadcast(at, taken=True, said=None)
@@ -334,3 +367,58 @@ TestModel.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_a_use_without_its_logs_decides_nothing() -> None:
+    """Landed in time and looked at after the deadline on a node that has no logs yet: nothing is
+    said to be unused, and it ends as charged and delivered."""
+    model = Model()
+    model.begin(valid_before=1_100, sent=True)
+    model.mine(most=5, wait=0, followed=False)
+    model.mine(most=0, wait=400, followed=False)
+    model.look_at_a_node_that_lags(decide=True)
+    model.books_agree_with_the_blocks_that_they_rest_on()
+    model.teardown()
+    assert {p.status for p in model.books.payments.values()} == {PaymentStatus.COMPLETED}
+
+
+def test_who_lost_the_lease_while_it_read_signs_nothing() -> None:
+    """Claimed, stopped, and overtaken by another worker: the old one's commit writes nothing."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.claim(0)
+    model.lease_moves(1)
+    assert model.signed(0) == []
+    model.send(1, True, None)
+    assert [row.nonce for row in model.books.rows] == [0, 1]
+    model.teardown()
+
+
+def test_what_changed_while_it_was_read_is_not_signed() -> None:
+    """An operator gives a payment up between the reading and the commit: only the other is sent."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.claim(0)
+    model.by_hand(0, PaymentStatus.FAILED)
+    assert len(model.signed(0)) == 1
+    assert model.books.rows[0].carries == ("0xbb/0x1",)
+    model.teardown()
+
+
+def test_a_restored_backup_signs_nothing_before_the_head() -> None:
+    """The books of yesterday and the chain of today: neither what was claimed before nor what is
+    claimed now is signed before the head is reached."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.back_up()
+    model.claim(0)
+    model.restore()
+    assert model.signed(0) == []
+    model.confirm(100, resolve=True)
+    model.back_up()
+    model.send(0, True, None)
+    model.mine(most=1, wait=0, followed=True)
+    model.restore()
+    model.send(0, True, None)
+    assert model.books.rows == []
+    model.teardown()

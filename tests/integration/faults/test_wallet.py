@@ -50,6 +50,7 @@ async def test_nothing_is_signed_while_foreign_transactions_are_pending(
         assert ours["nonce"] == 4
         assert await alarms(engine, "foreign_pending") == []
         assert await held.token_balance(PAYEE) == PRICE
+        await held.verified(engine)
 
 
 async def _wallet(engine: Engine, address: str) -> dict[str, Any]:
