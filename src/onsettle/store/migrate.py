@@ -26,9 +26,9 @@ create table if not exists schema_migrations (
 
 #: What is written only after the last migration, or by somebody who uses the database.
 _ROWS = ("payment_queue", "mint_queue", "system_settings")
-# The journal and the counts are written with the rights of whoever migrates, so that a program which
-# may write payments alone, such as the older server under its own role, goes on writing them. In the
-# commit that makes or replaces the functions: there is no moment without it.
+# The journal and the counts are written with the rights of whoever migrates, so that a program
+# which may write payments alone, such as the older server under its own role, goes on writing
+# them. In the commit that makes or replaces the functions: there is no moment without it.
 _AS_OWNER = """
 do $$
 declare
