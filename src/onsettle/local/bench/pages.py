@@ -22,11 +22,7 @@ _STEPS = (
     ("guide_values", "the guide's two values"),
     ("one_wallet", "`wallet_max_in_flight` 2000 and `payment_batch_size` 250"),
     ("single", "the same with four wallets"),
-    (
-        "small_batches",
-        "packs: `payment_pack_size` 100, `payment_batch_size` 100, `wallet_max_in_flight` 200, two"
-        " wallets",
-    ),
+    ("small_batches", "two wallets, `payment_pack_size` 100 and `payment_batch_size` 100"),
     ("packed", "the same with `payment_batch_size` 1000"),
 )
 _ROOM = 60_000_000
