@@ -395,4 +395,30 @@ MET = (
         test=f"{_AUDIT}/test_books.py"
         "::test_every_difference_in_the_books_is_reported_with_its_payment",
     ),
+    Mutant(
+        name="verify ends well whatever it finds",
+        promise=7,
+        file="cli/verify.py",
+        find="raise SystemExit(1 if report.differences else _NOT_CHECKED)",
+        put="raise SystemExit(0 if report.differences else _NOT_CHECKED)",
+        test=f"{_AUDIT}/test_books.py::test_a_difference_ends_the_command_with_exit_code_1",
+    ),
+    Mutant(
+        name="verify ends well where it could not look",
+        promise=7,
+        file="cli/verify.py",
+        find="raise SystemExit(1 if report.differences else _NOT_CHECKED)",
+        put="raise SystemExit(1 if report.differences else 0)",
+        test=f"{_AUDIT}/test_books.py::"
+        "test_what_can_not_be_checked_ends_the_command_with_exit_code_3",
+    ),
+    Mutant(
+        name="what could not be checked is no reason to tell",
+        promise=7,
+        file="cli/verify.py",
+        find="    if not report.ok:\n",
+        put="    if report.differences:\n",
+        test=f"{_AUDIT}/test_books.py::"
+        "test_what_can_not_be_checked_ends_the_command_with_exit_code_3[False-3]",
+    ),
 )
