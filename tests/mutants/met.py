@@ -482,4 +482,20 @@ MET = (
         "test_bytes_that_were_taken_while_the_client_stopped_waiting",
         fault=Fault.REPORTED_FAILED,
     ),
+    Mutant(
+        name="the id of a message is drawn, not derived",
+        promise=6,
+        file="domain/delivery.py",
+        find='return uuid5(payment_id, f"{event}:{version}{suffix}")',
+        put="return UUID(bytes=__import__('os').urandom(16))",
+        test="tests/unit/test_model.py::test_what_is_told_again_is_told_under_its_one_id",
+    ),
+    Mutant(
+        name="two channels share one message",
+        promise=6,
+        file="domain/delivery.py",
+        find='return uuid5(payment_id, f"{event}:{version}{suffix}")',
+        put='return uuid5(payment_id, f"{event}:{version}")',
+        test="tests/unit/test_model.py",
+    ),
 )
