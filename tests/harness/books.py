@@ -1,6 +1,6 @@
 """What a test reads from the database, and what an operator writes there by hand."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,9 @@ from onsettle.engine.janitor import Janitor
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.stack import Stack, eventually, ids_of
+
+#: What `capture_logs` collects.
+LogLines = list[MutableMapping[str, Any]]
 
 _QUICK: dict[str, object] = {
     "payment_batch_interval_ms": 10,
@@ -100,6 +103,15 @@ async def alarms(engine: Engine, kind: str | None = None) -> list[Record]:
     return await engine.db.pool.fetch(
         "select * from alarms where cleared_at is null and ($1::text is null or kind = $1)", kind
     )
+
+
+def loud(lines: LogLines, kind: str) -> list[str]:
+    """The subjects of alarms of this kind that the log told as errors, once for each time."""
+    return [
+        line["subject"]
+        for line in lines
+        if line["event"] == "alarm" and line["log_level"] == "error" and line["kind"] == kind
+    ]
 
 
 async def becomes(

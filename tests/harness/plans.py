@@ -20,7 +20,7 @@ LARGE = {"payment_queue", "mint_queue", "transactions", "attempts", "payment_eve
 
 #: Run when a person asks, not by a loop: they may read everything, or a page of it.
 ASKED = {"payments_list", "payments_of_payer", "wallets_list", "adoption_left"}
-ASKED_PREFIXES = ("verify_", "recovery_", "doctor_", "stuck_", "stats_")
+ASKED_PREFIXES = ("verify_", "recovery_", "doctor_", "stuck_")
 
 #: Asked by a person who has no time.
 IN_TROUBLE = (

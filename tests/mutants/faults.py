@@ -99,6 +99,7 @@ TESTS: dict[Fault, tuple[str, ...]] = {
     ),
     Fault.REVERSED: (
         "test_a_completion_that_can_not_come_back_is_reversed_aloud",
+        "test_what_was_told_of_a_payment_that_was_reversed_is_a_loss",
         "test_a_completion_whose_block_is_gone_is_not_hidden",
         "test_a_completion_whose_nonce_is_taken_in_a_reorg_is_charged_again",
     ),

@@ -113,11 +113,11 @@ MET = (
         fault=Fault.TOKEN_PAUSED,
     ),
     Mutant(
-        name="what expired in the queue is sent",
-        promise=9,
-        file="engine/triage.py",
-        find="if auth.valid_before <= view.time:",
-        put="if False:",
+        name="nothing ever expires",
+        promise=10,
+        file="engine/resolver.py",
+        find='expired=row["valid_before"] <= depth.time',
+        put="expired=False",
         test=f"{_FAULTS}/test_deadlines.py::test_a_payment_that_expires_in_the_queue_costs_no_gas",
         fault=Fault.EXPIRES_IN_QUEUE,
     ),
@@ -350,7 +350,7 @@ MET = (
         find='elif row["status"] == "delivered" and not row["stands"]:',
         put='elif row["status"] == "never" and not row["stands"]:',
         test=f"{_FAULTS}/test_reorg.py"
-        "::test_a_completion_that_can_not_come_back_is_reversed_aloud[3]",
+        "::test_what_was_told_of_a_payment_that_was_reversed_is_a_loss[order]",
         fault=Fault.REVERSED,
     ),
     Mutant(

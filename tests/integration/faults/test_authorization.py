@@ -10,11 +10,13 @@ from onsettle.engine.intake import Accepted
 from onsettle.local.payers import Payer, fund
 from onsettle.runtime import Engine
 from tests.harness.books import (
+    LogLines,
     accepted,
     alarms,
     becomes,
     by_hand,
     journal,
+    loud,
     mints,
     payment,
     running,
@@ -100,9 +102,11 @@ async def _retry_is_refused(stack: Stack, engine: Engine, one: UUID) -> None:
     )
 
 
-async def test_another_authorization_under_the_same_nonce_delivers_nothing(held: Stack) -> None:
+async def test_another_authorization_under_the_same_nonce_delivers_nothing(
+    held: Stack, log_lines: LogLines
+) -> None:
     """The payer signs two authorizations with one nonce and lands the other one, zero to
-    themselves: used_elsewhere, final, nothing minted, and an alarm."""
+    themselves: used_elsewhere, final, nothing minted, and an alarm, which the log has too."""
     async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
@@ -114,6 +118,7 @@ async def test_another_authorization_under_the_same_nonce_delivers_nothing(held:
         async with mining(held):
             await becomes(engine, one, "confirmation_failed", "used_elsewhere", final=True)
         assert len(await alarms(engine, "used_elsewhere")) == 1
+        assert loud(log_lines, "used_elsewhere") == [str(one)]
         assert await mints(engine) == []
         await held.verified(engine)
 

@@ -194,3 +194,19 @@ async def test_an_older_attempt_may_be_the_one_that_mines(strict: Stack) -> None
         assert (ours["state"], ours["mined_hash"]) == ("mined", old["hash"])
         assert await strict.token_balance(PAYEE) == PRICE
         await strict.verified(engine)
+
+
+async def test_a_chain_that_makes_no_block_for_them_is_paid_enough(held: Stack) -> None:
+    """A chain that makes blocks on demand makes none while all that waits is priced out: each
+    nonce in its turn is paid more for, though no block has passed it by."""
+    async with running(held, fee_bump_after_ms=500) as engine:
+        payers = await held.payers(2)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        await held.all_are(engine, ids, "sent")
+        await _keep_dear(held, 40)
+        await held.rpc.call("evm_setAutomine", True)
+        await held.all_are(engine, ids, "completed")
+        for each in await transactions(engine, "payment"):
+            assert len(await attempts(engine, each["id"])) == 2
+        await held.all_minted(engine, 2)
+        await held.verified(engine)
