@@ -16,6 +16,7 @@ from onsettle.local.bench.reasons import Result, us_per_payment
 from onsettle.local.bench.targets import at
 
 _STATEMENTS = 12
+_FUNCTIONS = 12
 #: From the defaults to the fastest, one thing after the other.
 _STEPS = (
     ("default", "the defaults, with one wallet"),
@@ -153,6 +154,19 @@ def where(result: Result) -> Iterator[str]:
     yield f"| {len(logged['statements'][_STATEMENTS:])} others | {number(rest)} | |"
 
 
+def python(result: Result) -> Iterator[str]:
+    """What a payment takes of our own code, by function."""
+    if (logged := result.get("statements")) is None or "python" not in logged:
+        return
+    yield "| | function, with the libraries that it calls | µs per payment |"
+    yield "|---|---|---:|"
+    for process, found in logged["python"].items():
+        for each in found[:_FUNCTIONS]:
+            yield f"| {process} | `{each['function']}` | {number(each['us_per_payment'])} |"
+        rest = sum(each["us_per_payment"] for each in found[_FUNCTIONS:])
+        yield f"| {process} | {len(found[_FUNCTIONS:])} others | {number(rest)} |"
+
+
 def idle(result: Result) -> Iterator[str]:
     """What one payment waits for while nothing else is on."""
     if (found := result.get("idle")) is None:
@@ -178,7 +192,19 @@ def room(result: Result) -> Iterator[str]:
 
 TABLES: Mapping[str, Callable[[Result], Iterator[str]]] = {
     table.__name__: table
-    for table in (throughput, tuning, targets, missed, costs, room, where, idle, load, measured)
+    for table in (
+        throughput,
+        tuning,
+        targets,
+        missed,
+        costs,
+        room,
+        where,
+        python,
+        idle,
+        load,
+        measured,
+    )
 }
 _MARK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- /bench -->", re.DOTALL)
 
