@@ -322,6 +322,8 @@ async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
         assert any("reason=timeout" in line for line in lines), lines
         told = (await onsettle(env, "logs", "--lines", "100")).ok()
         assert f"{ids[0]}  sent -> completed  landed" in told.out
+        for where in ("stderr", "ONSETTLE_LOG_FORMAT", "journalctl", "container", "cluster/log"):
+            assert where in told.err, where
         failed = (await onsettle(env, "logs", "--failed", "--json")).ok().json
         assert [row["payment_id"] for row in failed] == [str(timed_out)]
 

@@ -9,7 +9,7 @@ _EVERY_S = 0.5
 _WHERE = """\
 A process logs to its stderr: lines for people on a terminal, JSON elsewhere (ONSETTLE_LOG_FORMAT).
 Whatever starts it keeps them: systemd (`journalctl -u onsettle`), a container, or `2>> file`.
-The embedded PostgreSQL logs into the folder `log` of its cluster, below ONSETTLE_DATA_DIR.
+The embedded PostgreSQL logs into the folder `cluster/log` below ONSETTLE_DATA_DIR.
 What happened to payments is kept in the database, and is what follows here."""
 
 
