@@ -16,6 +16,15 @@ from onsettle.local.bench.reasons import Result, us_per_payment
 from onsettle.local.bench.targets import at
 
 _STATEMENTS = 12
+#: From the defaults to the fastest, one thing after the other.
+_STEPS = (
+    ("default", "the defaults, with one wallet"),
+    ("guide_values", "the guide's two values"),
+    ("one_wallet", "`wallet_max_in_flight` 2000 and `payment_batch_size` 250"),
+    ("single", "the same with four wallets"),
+    ("small_batches", "two wallets, `payment_pack_size` 100 and `payment_batch_size` 100"),
+    ("packed", "the same with `payment_batch_size` 1000"),
+)
 _ROOM = 60_000_000
 
 
@@ -30,6 +39,15 @@ def throughput(result: Result) -> Iterator[str]:
         ]
         if figures[0] != "-":
             yield f"| {label} | {' | '.join(figures)} |"
+
+
+def tuning(result: Result) -> Iterator[str]:
+    """What each step of the advice brings."""
+    yield "| settings, `payment_batch_interval_ms` 1000 in all but the first | payments/s |"
+    yield "|---|---:|"
+    for name, words in _STEPS:
+        if (rate := at("profiles", name, "payments_per_second")(result)) is not None:
+            yield f"| {words} | {number(rate)} |"
 
 
 def targets(result: Result) -> Iterator[str]:
@@ -160,7 +178,7 @@ def room(result: Result) -> Iterator[str]:
 
 TABLES: Mapping[str, Callable[[Result], Iterator[str]]] = {
     table.__name__: table
-    for table in (throughput, targets, missed, costs, room, where, idle, load, measured)
+    for table in (throughput, tuning, targets, missed, costs, room, where, idle, load, measured)
 }
 _MARK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- /bench -->", re.DOTALL)
 
