@@ -1,9 +1,11 @@
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from onsettle.local.place import let_pass
@@ -74,3 +76,10 @@ async def two_wallets(dsn: str, tmp_path: Path) -> AsyncIterator[Stack]:
     """Blocks every second, two payment wallets."""
     async with Stack(dsn, tmp_path, block_time=1, wallets=2) as whole:
         yield whole
+
+
+@pytest.fixture
+def log_lines() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Every line that is logged in this test."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines

@@ -1,317 +1,146 @@
 """What a service lives through while it is killed: together they meet every point."""
 
-from aiohttp import web
-
-from onsettle.local.payers import fund
+from tests.crash.acts import (
+    away,
+    bump,
+    cheap_again,
+    elsewhere,
+    first_start,
+    foreign,
+    gap,
+    handled,
+    handled_by_the_next,
+    hears,
+    landed_before,
+    mint_open,
+    mint_refused,
+    mint_retry,
+    new_asset,
+    not_heard,
+    paused,
+    plain_sql,
+    poor,
+    reorg,
+    retry,
+    revert,
+    settle,
+    unpaused,
+)
+from tests.crash.rarer import (
+    administered,
+    all_or_none,
+    as_shallow_as_before,
+    deeper,
+    gone,
+    look_again_unharmed,
+    mint_cheap,
+    mint_dear,
+    minted_by_another,
+    missed,
+    older_is_met,
+    older_waits,
+    open_again,
+    operator,
+    pack,
+    pack_lands,
+    packs,
+    unpacked,
+)
 from tests.crash.world import Scenario, World
-from tests.harness.moves import STRANGER, ahead, by_key, owner_says, transfer_of
-from tests.harness.older import OlderServer
-from tests.harness.stack import PRICE, only_network
-
-_GAS = 10**9
-
-
-async def _settle(world: World) -> None:
-    at = await world.pay()
-    await world.is_(at, "completed")
-    await world.minted(at)
-    await world.told()
-
-
-async def _not_heard(world: World) -> None:
-    """The webhook's endpoint is broken for a while."""
-    world.receiver.answer = lambda _: web.Response(status=500)
-    at = await world.pay()
-    await world.is_(at, "completed")
-
-    async def noted() -> bool:
-        return bool(
-            await world.sql("select 1 from outbox where tries > 0 and last_error is not null")
-        )
-
-    await world.until(noted)
-
-
-async def _hears(world: World) -> None:
-    world.receiver.answer = lambda _: web.Response(status=204)
-    await world.sql("update outbox set next_try_at = now() where status = 'pending'")
-
-
-async def _plain_sql(world: World) -> None:
-    """Another program writes the row itself; it is checked, settled and delivered."""
-    [payer] = await world.stack.payers(1)
-    async with OlderServer.on(world.stack) as writer:
-        terms = writer.authorization(payer)
-        written = await writer.insert(terms)
-    world.written += 1
-
-    async def completed() -> bool:
-        rows = await world.sql("select status from payment_queue where id = $1", written)
-        return [row["status"] for row in rows] == ["completed"]
-
-    await world.until(completed)
-
-
-async def _bump(world: World) -> None:
-    """The base fee rises out of reach: only more money moves it."""
-    rpc = world.stack.rpc
-    await world.stack.hold_blocks()
-    at = await world.pay()
-    if not await world.is_(at, "sent"):
-        return
-    [before] = await world.sql("select count(*) as n from attempts")
-
-    async def bumped() -> bool:
-        await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(40 * _GAS))
-        await world.stack.mine()
-        [now] = await world.sql("select count(*) as n from attempts")
-        return bool(now["n"] > before["n"])
-
-    await world.until(bumped)
-    await world.automine()
-    await world.is_(at, "completed")
-
-
-async def _cheap_again(world: World) -> None:
-    await world.stack.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(_GAS))
-    await world.automine()
-
-
-async def _gap(world: World) -> None:
-    """A nonce that nothing carries lies below what was sent."""
-    await world.sql("update wallets set next_nonce = next_nonce + 1 where role = 'payment'")
-    at = await world.pay()
-    await world.is_(at, "completed")
-
-
-async def _foreign(world: World) -> None:
-    """Somebody else with our key takes the nonce of what was sent."""
-    stack = world.stack
-    await stack.hold_blocks()
-    at = await world.pay()
-    if not await world.is_(at, "sent"):
-        return
-    rows = await world.sql(
-        "select a.hash, t.nonce from transactions t join attempts a on a.transaction_id = t.id"
-        " where t.state = 'live' and t.kind = 'payment' order by t.nonce"
-    )
-    # Of earlier ones it may not be known yet that others took their nonce.
-    used = await stack.nonce(stack.wallets[0])
-    rows = [row for row in rows if row["nonce"] >= used]
-    for row in rows:
-        await stack.rpc.call("anvil_dropTransaction", row["hash"])
-    raw = by_key(stack.keys[0], only_network(world.engine).chain_id, rows[0]["nonce"])
-    await stack.rpc.call("eth_sendRawTransaction", raw)
-    await world.automine()
-    await world.is_(at, "completed")
-
-
-async def _revert(world: World) -> None:
-    """The payer's money goes elsewhere between sending and mining; later it comes back."""
-    stack = world.stack
-    [payer] = await stack.payers(1, PRICE)
-    await stack.hold_blocks()
-    at = await world.pay(payer=payer)
-    if not await world.is_(at, "sent"):
-        return
-    data = "0xa9059cbb" + ("22" * 20).rjust(64, "0") + f"{PRICE:064x}"
-    await stack.rpc.call("anvil_impersonateAccount", payer.address)
-    await stack.rpc.call("anvil_setBalance", payer.address, hex(10**20))
-    call = {"from": payer.address, "to": stack.asset, "data": data, "gas": hex(100_000)}
-    fees = {"maxFeePerGas": hex(900 * _GAS), "maxPriorityFeePerGas": hex(90 * _GAS)}
-    await stack.rpc.call("eth_sendTransaction", call | fees)
-    await world.automine()
-    await world.is_(at, "confirmation_failed")
-
-
-async def _poor(world: World) -> None:
-    """A payer without money, and one whose money is on its way."""
-    [payer] = await world.stack.payers(1, 0)
-    at = await world.pay(payer=payer)
-    await world.is_(at, "failed")
-
-
-async def _paused(world: World) -> None:
-    """The payment token is paused for a while: its payments are held, not failed."""
-    [payer] = await world.stack.payers(1)
-    await owner_says(world.stack, world.stack.asset, "pause()")
-    at = await world.pay(payer=payer)
-
-    async def held() -> bool:
-        nonce = world.bodies[at]["authorization"]["nonce"]
-        rows = await world.sql(
-            "select 1 from payment_queue where authorization_nonce = $1 and hold_until > now()",
-            nonce,
-        )
-        return bool(rows)
-
-    await world.until(held)
-
-
-async def _open(world: World) -> None:
-    await owner_says(world.stack, world.stack.asset, "unpause()")
-
-
-async def _reorg(world: World) -> None:
-    """The block of a completed payment is dropped, and the payment lands again."""
-    at = await world.pay()
-    if not await world.is_(at, "completed") or not await world.minted(at):
-        return
-    await world.followed()
-    await world.stack.rpc.call("anvil_reorg", 3, [])
-
-    async def noticed() -> bool:
-        [row] = await world.sql(
-            "select count(*) as n from payment_queue where status = 'completed'"
-            " and block_number is null"
-        )
-        return bool(row["n"])
-
-    await world.until(noticed, within_s=3)
-    await world.automine()
-    await world.minted(at)
-
-
-async def _mint_refused(world: World) -> None:
-    """The mint token is paused: the payment stays completed, its mint goes back and waits."""
-    stack = world.stack
-    await owner_says(stack, stack.mint_token, "setPaused(bool)", True)
-    at = await world.pay()
-    await world.is_(at, "completed")
-
-    async def refused() -> bool:
-        rows = await world.sql(
-            "select 1 from mint_queue where retry_count > 0 and status <> 'completed'"
-        )
-        return bool(rows)
-
-    await world.until(refused)
-
-
-async def _mint_open(world: World) -> None:
-    await owner_says(world.stack, world.stack.mint_token, "setPaused(bool)", False)
-    await world.sql("update mint_queue set hold_until = null where status = 'pending'")
-
-
-async def _elsewhere(world: World) -> None:
-    """The payer lands another authorization of the same nonce, and gets nothing for this one."""
-    stack = world.stack
-    [payer] = await stack.payers(1)
-    await stack.hold_blocks()
-    at = await world.pay(payer=payer)
-    if not await world.is_(at, "sent"):
-        return
-    nonce = world.bodies[at]["authorization"]["nonce"]
-    other = stack.body(world.engine, payer, value=0, pay_to=payer.address, nonce=nonce)
-    await ahead(stack, STRANGER, stack.asset, transfer_of(other))
-    await world.automine()
-    await world.is_(at, "confirmation_failed")
-
-
-async def _landed_before(world: World) -> None:
-    """What is submitted has landed already, by a stranger's hand."""
-    stack = world.stack
-    [payer] = await stack.payers(1)
-    body = stack.body(world.engine, payer)
-    await ahead(stack, STRANGER, stack.asset, transfer_of(body))
-    await stack.mine(2)
-    await world.followed()
-    world.bodies.append(body)
-    await world.submit(len(world.bodies) - 1)
-    await world.is_(len(world.bodies) - 1, "completed")
-
-
-async def _new_asset(world: World) -> None:
-    """A token is configured for the first time."""
-    await world.sql("delete from assets")
-
-
-async def _away(world: World) -> None:
-    """Nobody followed the chain for a long time."""
-    await world.stack.rpc.call("anvil_mine", hex(200))
-
-
-async def _retry(world: World) -> None:
-    """An operator sends a reverted payment again, once its payer has money."""
-    await _revert(world)
-    rows = await world.sql(
-        "select id, payer from payment_queue where status = 'confirmation_failed' and not final"
-    )
-    await fund(world.stack.chain.rpc_url, world.stack.asset, [r["payer"] for r in rows], PRICE)
-    await world.command("retry", *(str(row["id"]) for row in rows), "--yes")
-
-
-async def _mint_retry(world: World) -> None:
-    """An operator has mints tried again at once."""
-    await _mint_refused(world)
-    await world.command("mints", "retry", "--status", "pending", "--yes")
-
-
-async def _handled(world: World) -> None:
-    """A Python program with a handler is told of what the service settled."""
-    await world.sql("insert into channels values ('handler', 'python') on conflict do nothing")
-    at = await world.pay()
-    await world.is_(at, "completed")
-    await world.program(world.point)
-
-
-async def _handled_by_the_next(world: World) -> None:
-    await world.sql("update outbox set next_try_at = now() where status = 'pending'")
-    await world.program()
-    await world.sql("delete from channels where name = 'handler'")
-
-
-async def _first_start(world: World) -> None:
-    """As on the first start: the chain was never followed, the nonces never read."""
-    await world.sql(
-        "update networks set cursor_number = null, cursor_hash = null, cursor_time = null"
-    )
-    await world.sql("update wallets set next_nonce = null")
-
 
 SCENARIOS = [
     Scenario(
         name="first start",
-        act=_settle,
-        before=_first_start,
+        act=settle,
+        before=first_start,
         only=(
             "confirmer.Confirmer._cursor:before",
             "confirmer.Confirmer._cursor:after",
+            "wallet_nonce:before",
             "wallet_nonce:after",
         ),
     ),
-    Scenario(name="settle", act=_settle),
-    Scenario(name="not heard", act=_not_heard, calm=_hears),
-    Scenario(name="plain sql", act=_plain_sql),
+    Scenario(name="settle", act=settle),
+    Scenario(name="not heard", act=not_heard, calm=hears),
+    Scenario(name="plain sql", act=plain_sql),
     Scenario(
         name="bump",
-        act=_bump,
-        calm=_cheap_again,
+        act=bump,
+        calm=cheap_again,
         always=("broadcast:before", "broadcast:after", "attempts_answered:after"),
     ),
-    Scenario(name="gap", act=_gap, always=("broadcast:before", "broadcast:after")),
-    Scenario(name="foreign", act=_foreign, calm=_cheap_again),
-    Scenario(name="revert", act=_revert, calm=_cheap_again),
-    Scenario(name="poor", act=_poor),
-    Scenario(name="paused", act=_paused, calm=_open),
-    Scenario(name="reorg", act=_reorg, calm=_cheap_again),
-    Scenario(name="mint refused", act=_mint_refused, calm=_mint_open),
-    Scenario(name="elsewhere", act=_elsewhere, calm=_cheap_again),
-    Scenario(name="landed before", act=_landed_before),
-    Scenario(name="new asset", act=_settle, before=_new_asset),
+    Scenario(name="gap", act=gap, always=("broadcast:before", "broadcast:after")),
+    Scenario(name="foreign", act=foreign, calm=cheap_again),
+    Scenario(name="revert", act=revert, calm=cheap_again),
+    Scenario(name="poor", act=poor),
+    Scenario(name="paused", act=paused, calm=unpaused),
+    Scenario(name="reorg", act=reorg, calm=cheap_again),
+    Scenario(name="mint refused", act=mint_refused, calm=mint_open),
+    Scenario(name="mint dear", act=mint_dear, calm=mint_cheap),
+    Scenario(name="elsewhere", act=elsewhere, calm=cheap_again),
+    Scenario(name="landed before", act=landed_before),
+    Scenario(name="new asset", act=settle, before=new_asset),
     Scenario(
         name="away",
-        act=_settle,
-        before=_away,
+        act=settle,
+        before=away,
         only=("confirmer.Confirmer._catch_up:before", "confirmer.Confirmer._catch_up:after"),
     ),
-    Scenario(name="retry", act=_retry, calm=_cheap_again, by_command=True),
-    Scenario(name="mint retry", act=_mint_retry, calm=_mint_open, by_command=True),
+    Scenario(name="gone", act=gone, calm=open_again),
+    Scenario(name="older waits", act=older_is_met, before=older_waits, calm=World.unlock),
+    Scenario(
+        name="minted by another",
+        act=minted_by_another,
+        before=deeper,
+        calm=as_shallow_as_before,
+        only=("mints_seen:before", "mints_seen:after"),
+    ),
+    Scenario(
+        name="pack",
+        act=pack,
+        before=packs,
+        calm=unpacked,
+        always=(
+            "sign:before",
+            "sign:after",
+            "broadcast:before",
+            "broadcast:after",
+            "attempts_answered:after",
+            "replace:before",
+            "replace:after",
+            "resolver.Resolver._move:before",
+            "resolver.Resolver._move:after",
+        ),
+    ),
+    Scenario(
+        name="pack lands",
+        act=pack_lands,
+        before=packs,
+        calm=unpacked,
+        marked=True,
+        only=(
+            "confirmer.Confirmer._advance:before",
+            "confirmer.Confirmer._advance:after",
+            "confirmer.Confirmer._rewind:before",
+            "confirmer.Confirmer._rewind:after",
+        ),
+    ),
+    Scenario(name="retry", act=retry, calm=cheap_again, by_command=True),
+    Scenario(name="mint retry", act=mint_retry, calm=mint_open, by_command=True),
+    Scenario(
+        name="missed",
+        act=missed,
+        calm=look_again_unharmed,
+        by_command=True,
+        only=("recovery.Recovery._complete:before", "recovery.Recovery._complete:after"),
+    ),
     Scenario(
         name="handled",
-        act=_handled,
-        calm=_handled_by_the_next,
+        act=handled,
+        calm=handled_by_the_next,
         always=("outbox_delivered:after",),
         by_command=True,
     ),
+    Scenario(name="administered", act=administered, calm=all_or_none),
+    Scenario(name="operator", act=operator, by_command=True),
 ]

@@ -1,6 +1,7 @@
 """One database, one chain, and a service that is killed again and again at a named point."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 
 from onsettle.runtime import Engine
@@ -21,6 +23,9 @@ from tests.harness.receiver import SECRET, Receiver
 from tests.harness.stack import Stack, eventually
 
 Record = asyncpg.Record
+#: What whoever takes over rows of other programs holds.
+ADOPTION_LOCK = 40213
+_ADMIN = "operators"
 
 
 class World:
@@ -33,6 +38,10 @@ class World:
         #: Not started: it signs requests and audits.
         self.engine = engine
         self.bodies: list[dict[str, Any]] = []
+        #: A connection of ours that holds the service up.
+        self.lock: asyncpg.Connection[Record] | None = None
+        #: The mint token's code, while it is broken.
+        self.code: object = None
         #: Rows that another program wrote.
         self.written = 0
         #: What the service acknowledged: position in `bodies` -> payment id.
@@ -55,7 +64,10 @@ class World:
         await self.release_leases()
         log = self.stack.folder / f"process-{next(self._numbers)}.log"
         environment = self.stack.process_environment(
-            point=point, webhook_url=self.receiver.url, webhook_secret=SECRET
+            point=point,
+            webhook_url=self.receiver.url,
+            webhook_secret=SECRET,
+            admin_token=_ADMIN,
         )
         self._process = Process(environment, "serve", log)
         self._process.start()
@@ -64,6 +76,17 @@ class World:
         """One command, which is what is killed or traced in a scenario of commands."""
         answer = await onsettle(self.stack.process_environment(point=self.point), *args)
         self.command_died = answer.code == -signal.SIGKILL
+
+    async def change(self, settings: dict[str, str]) -> None:
+        """Settings by HTTP, as an operator's program changes them; the service may die of it."""
+        headers = {"Authorization": f"Bearer {_ADMIN}"}
+        url = f"{self.process.url}/v1/admin/settings"
+        with contextlib.suppress(aiohttp.ClientError):
+            async with (
+                aiohttp.ClientSession(headers=headers) as session,
+                session.patch(url, json=settings) as answer,
+            ):
+                assert answer.status == 200, await answer.text()
 
     async def program(self, point: str = "") -> None:
         """A Python program with a handler, until nothing is left to be told or it dies."""
@@ -88,6 +111,13 @@ class World:
         await self.sql("update wallets set lease_until = now() where lease_holder is not null")
         await self.sql("update networks set lease_until = now() where lease_holder is not null")
         await self.sql("delete from workers")
+        # Messages are claimed for a while too.
+        await self.sql("update outbox set next_try_at = now() where status = 'pending'")
+
+    async def unlock(self) -> None:
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            await lock.close()
 
     async def sql(self, statement: str, *args: object) -> list[Record]:
         return await self.engine.db.pool.fetch(statement, *args)
@@ -162,6 +192,11 @@ class World:
 
         await self.until(there)
 
+    @property
+    def mark(self) -> Path:
+        """From when this file is there, a marked scenario may be killed."""
+        return self.stack.folder / "mark"
+
     async def automine(self) -> None:
         await self.stack.rpc.call("evm_setAutomine", True)
         await self.stack.mine()
@@ -182,6 +217,8 @@ class Scenario:
     only: tuple[str, ...] = ()
     #: A command of an operator is killed, and the service stays.
     by_command: bool = False
+    #: Killed only after `act` has set the mark: the points are met before that too.
+    marked: bool = False
 
 
 async def begin(world: World, scenario: Scenario, point: str) -> None:
@@ -206,7 +243,10 @@ async def trace(world: World, scenario: Scenario) -> list[str]:
 
 async def kill_at(world: World, scenario: Scenario, point: str) -> bool:
     """Whether the service died there. What it left behind is the next one's to finish."""
-    await begin(world, scenario, f"kill:{point}")
+    world.mark.unlink(missing_ok=True)
+    await begin(
+        world, scenario, f"kill:{point}@{world.mark}" if scenario.marked else f"kill:{point}"
+    )
     try:
         await world.process.ready()
         await scenario.act(world)

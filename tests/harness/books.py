@@ -1,6 +1,6 @@
 """What a test reads from the database, and what an operator writes there by hand."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -8,9 +8,13 @@ from uuid import UUID
 import asyncpg
 
 from onsettle.domain.settings import render
+from onsettle.engine.janitor import Janitor
 from onsettle.runtime import Engine
 from onsettle.store.database import Record
 from tests.harness.stack import Stack, eventually, ids_of
+
+#: What `capture_logs` collects.
+LogLines = list[MutableMapping[str, Any]]
 
 _QUICK: dict[str, object] = {
     "payment_batch_interval_ms": 10,
@@ -47,6 +51,11 @@ async def quick(stack: Stack, engine: Engine, **settings: object) -> None:
 async def in_force(stack: Stack, engine: Engine, **settings: object) -> None:
     """Write settings, and wait until this engine works by them."""
     await stack.set(engine, **settings)
+    await obeyed(engine, **settings)
+
+
+async def obeyed(engine: Engine, **settings: object) -> None:
+    """Wait until this engine works by settings that somebody else has written."""
 
     async def read() -> bool:
         found = await engine.settings.get()
@@ -101,6 +110,15 @@ async def alarms(engine: Engine, kind: str | None = None) -> list[Record]:
     )
 
 
+def loud(lines: LogLines, kind: str) -> list[str]:
+    """The subjects of alarms of this kind that the log told as errors, once for each time."""
+    return [
+        line["subject"]
+        for line in lines
+        if line["event"] == "alarm" and line["log_level"] == "error" and line["kind"] == kind
+    ]
+
+
 async def becomes(
     engine: Engine, payment_id: UUID, status: str, reason: str | None = None, **wanted: object
 ) -> Record:
@@ -131,3 +149,11 @@ async def by_hand(stack: Stack, statement: str, *arguments: object) -> str:
         return str(await connection.execute(statement, *arguments))
     finally:
         await connection.close()
+
+
+async def swept(engine: Engine) -> None:
+    """Two whole walks of the janitor."""
+    for _ in range(2):
+        janitor = Janitor(engine.db)
+        while await janitor.tick() < 10:
+            pass

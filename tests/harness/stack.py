@@ -202,9 +202,17 @@ class Stack:
         return await verify(engine.db, engine.networks)
 
     async def verified(self, engine: Engine) -> Report:
-        """The audit; an assertion error with its differences when it is not clean."""
+        """The audit; an assertion error with its differences when it is not clean.
+
+        Beside it the mint token is asked how much of it there is: each key once, and no other.
+        """
         report = await self.audited(engine)
         assert report.ok, report.differences + report.not_checked
+        rows = await engine.db.pool.fetch(
+            "select status from mint_queue where token_address = $1", self.mint_token
+        )
+        done = sum(row["status"] == "completed" for row in rows)
+        assert done <= await self.minted() <= len(rows)
         return report
 
     async def deploy(self, name: str, *args: object) -> str:
@@ -238,6 +246,11 @@ class Stack:
             "eth_call", {"to": asset or self.asset, "data": data}, "latest"
         )
         return int(str(answer), 16)
+
+    async def minted(self) -> int:
+        """How many units of the mint token there are."""
+        call = {"to": self.mint_token, "data": "0x18160ddd"}
+        return int(str(await self.rpc.call("eth_call", call, "latest")), 16)
 
     async def send_as(self, sender: str, to: str, data: bytes | str, *, gas: int = 500_000) -> str:
         """A transaction of any account (impersonated), its hash; nobody's nonce of ours is used."""

@@ -2,10 +2,11 @@
 
 import secrets
 
+from onsettle.engine.alarms import raise_alarm, raise_alarm_in
 from onsettle.engine.janitor import Janitor
 from onsettle.engine.verify import verify
 from onsettle.runtime import Engine
-from tests.harness.books import accepted, alarms, by_hand, quick
+from tests.harness.books import LogLines, accepted, alarms, by_hand, loud, quick, swept
 from tests.harness.commands import onsettle
 from tests.harness.stack import Stack, eventually
 
@@ -20,14 +21,6 @@ _OLD = "update transactions set created_at = now() - interval '8 days'"
 async def counts(engine: Engine) -> dict[str, int]:
     tables = ("payment_queue", "mint_queue", "transactions", "attempts", "payment_events")
     return {t: await engine.db.pool.fetchval(f"select count(*) from {t}") for t in tables}
-
-
-async def swept(engine: Engine) -> None:
-    """Two whole walks."""
-    for _ in range(2):
-        janitor = Janitor(engine.db)
-        while await janitor.tick() < 10:
-            pass
 
 
 async def test_old_attempts_and_events_of_finished_payments_go_and_nothing_else(
@@ -120,7 +113,9 @@ async def test_dead_leases_and_workers_are_cleared(stack: Stack) -> None:
         assert lowest == 10 - 2048
 
 
-async def test_a_wallet_that_owes_the_chain_without_a_key_is_an_alarm(stack: Stack) -> None:
+async def test_a_wallet_that_owes_the_chain_without_a_key_is_an_alarm(
+    stack: Stack, log_lines: LogLines
+) -> None:
     """Raised while no worker can push its transactions, ended when one has the key again."""
     other = "0x" + secrets.token_hex(32)
     async with stack.engine() as engine:
@@ -138,6 +133,7 @@ async def test_a_wallet_that_owes_the_chain_without_a_key_is_an_alarm(stack: Sta
         await eventually(told)
         listed = (await onsettle(stack.process_environment(), "alarms", "list", "--json")).ok()
         assert [row["kind"] for row in listed.json] == ["wallet_without_key"]
+        assert set(loud(log_lines, "wallet_without_key")) == set(stack.wallets)
     async with stack.engine() as engine:
 
         async def over() -> bool:
@@ -160,3 +156,18 @@ async def test_an_alarm_that_was_seen_to_is_cleared_by_hand(stack: Stack) -> Non
         (await onsettle(env, "alarms", "clear", "reversed", "a", "--yes")).ok()
         assert [row["kind"] for row in await alarms(engine)] == ["other"]
         assert (await onsettle(env, "alarms", "clear", "reversed", "--yes")).code == 1
+
+
+async def test_an_alarm_is_logged_when_it_is_new(stack: Stack, log_lines: LogLines) -> None:
+    """Not while it stands; again when it comes back after it was cleared."""
+    async with stack.engine(start=False) as engine:
+        for _ in range(3):
+            await raise_alarm(engine.db, "other", "a", "it is so")
+        await raise_alarm(engine.db, "other", "b", "that too")
+        async with engine.db.transaction() as connection:
+            await raise_alarm_in(connection, "other", "b", "that too")
+        assert loud(log_lines, "other") == ["a", "b"]
+        await engine.db.execute("alarm_clear", "other", "a")
+        await raise_alarm(engine.db, "other", "a", "it is so again")
+        assert loud(log_lines, "other") == ["a", "b", "a"]
+        assert len(await alarms(engine, "other")) == 2

@@ -3,8 +3,9 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
-from onsettle.chain.answers import classify
+from onsettle.chain.answers import SendKind, classify
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
 from onsettle.domain.fees import Fees, bump, suggest
 from onsettle.domain.outcome import (
@@ -21,6 +22,7 @@ from onsettle.domain.outcome import (
 from onsettle.domain.payment import PaymentStatus, Reason, allowed
 from onsettle.domain.recovery import Verdict, rule
 from tests.model.chain import Authorization, Block, ModelChain, Transaction
+from tests.model.outbox import CHANNELS, Listeners, Message, id_of
 
 S = PaymentStatus
 _CAP = 500
@@ -57,6 +59,29 @@ class Row:
     attempts: list[Transaction]
     state: str = "live"
     block: int | None = None
+    #: What nodes said of the newest attempt.
+    refused: bool = False
+    acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a holder of the lease has read and is about to sign. It may be stopped in between."""
+
+    term: int
+    packs: tuple[tuple[str, ...], ...]
+    #: The wallet's nonce count.
+    latest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A move to `completed`, as it was made."""
+
+    key: str
+    block: int | None
+    seen: int
+    confirmations: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +98,7 @@ class Books:
     payments: dict[str, Payment] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     mints: dict[str, Mint] = field(default_factory=dict)
+    messages: dict[UUID, Message] = field(default_factory=dict)
     #: (number, hash, time) of the blocks that the confirmer took in.
     seen: list[tuple[int, str, int]] = field(default_factory=lambda: [(0, "b0", 1_000)])
     next_nonce: int = 0
@@ -90,6 +116,10 @@ class ModelEngine:
         self.chain = chain
         self.books = Books()
         self.following = True
+        self.completions: list[Completion] = []
+        #: Payments that have been completed once, in these books or in some that a backup undid.
+        self.ever_completed: set[str] = set()
+        self.listeners = Listeners()
         self._hashes = 0
 
     # -- what the trigger holds every writer to ---------------------------------------------
@@ -105,6 +135,12 @@ class ModelEngine:
             raise Refused(f"{key}: a live transaction carries it")
         payment.status, payment.reason = status, reason
         payment.journal.append(status)
+        if status is S.COMPLETED:
+            self.ever_completed.add(key)
+            seen, confirmations = self.books.seen[-1][0], self.books.confirmations
+            self.completions.append(
+                Completion(key=key, block=payment.block, seen=seen, confirmations=confirmations)
+            )
 
     def _live(self, payment: Payment) -> bool:
         return payment.carried_by is not None and (
@@ -127,14 +163,14 @@ class ModelEngine:
 
     # -- sender -----------------------------------------------------------------------------
 
-    def sign(self, term: int) -> list[int]:
-        """Pick, simulate, and in one commit under the lease's term: nonces, bytes, statuses."""
+    def claim(self, term: int) -> Claim | None:
+        """Pick and simulate, as somebody who believes to hold the lease under this term."""
         books, now = self.books, self.chain.head
         if term != books.term or not self.following:
-            return []
+            return None
         ready: list[str] = []
         for key, payment in books.payments.items():
-            if payment.status is not S.PENDING or payment.needs_lookup or self._live(payment):
+            if not self._free(key):
                 continue
             if now.time >= payment.terms.valid_before or self.chain.state(
                 payment.terms.identity, now.number
@@ -143,11 +179,31 @@ class ModelEngine:
             elif payment.terms.payer not in self.chain.frozen:
                 ready.append(key)
         packs = [tuple(ready[at : at + books.pack]) for at in range(0, len(ready), books.pack)]
-        return [self._sign(pack) for pack in packs]
+        return Claim(term=term, packs=tuple(packs), latest=self.chain.count(now.number))
 
-    def _sign(self, keys: tuple[str, ...]) -> int:
+    def _free(self, key: str) -> bool:
+        payment = self.books.payments.get(key)
+        return (
+            payment is not None
+            and payment.status is S.PENDING
+            and not payment.needs_lookup
+            and not self._live(payment)
+        )
+
+    def commit(self, claim: Claim) -> list[int]:
+        """In one commit under the lease's term, however late: nonces, bytes, statuses of what is
+        still free."""
+        if claim.term != self.books.term:
+            return []
+        return [
+            self._sign(pack, claim.latest)
+            for pack in claim.packs
+            if all(self._free(key) for key in pack)
+        ]
+
+    def _sign(self, keys: tuple[str, ...], latest: int) -> int:
         books = self.books
-        nonce = max(books.next_nonce, self.chain.count(self.chain.head.number))
+        nonce = max(books.next_nonce, latest)
         fees = suggest(base_fee=_BASE_FEE, priority=1, cap=_CAP)
         books.rows.append(Row(nonce=nonce, carries=keys, attempts=[self._bytes(nonce, keys, fees)]))
         books.next_nonce = nonce + 1
@@ -178,7 +234,10 @@ class ModelEngine:
             answer = RpcUnavailable("node", truth)
         elif said is not None:
             answer = attempt.hash if said == "ok" else RpcError(-32000, said)
-        if classify(answer, attempt.hash).kind.has_bytes and row.state in ("live", "mined"):
+        kind = classify(answer, attempt.hash).kind
+        row.refused = kind is SendKind.REJECTED
+        row.acknowledged = row.acknowledged or kind.has_bytes
+        if kind.has_bytes and row.state in ("live", "mined"):
             for key in row.carries if attempt.pays else ():
                 payment = self.books.payments[key]
                 if payment.status is S.PROCESSING and payment.carried_by == at:
@@ -204,9 +263,11 @@ class ModelEngine:
         last = Fees(max_fee=lowest.attempts[-1].max_fee, priority=lowest.attempts[-1].priority)
         more = bump(last=last, suggestion=fees, cap=_CAP)
         if more is not None:
-            noop = not lowest.attempts[-1].pays or all(self._settled(k) for k in lowest.carries)
-            keys = () if noop else lowest.carries
+            refused = lowest.refused and not lowest.acknowledged
+            over = refused or all(self._settled(key) for key in lowest.carries)
+            keys = () if over or not lowest.attempts[-1].pays else lowest.carries
             lowest.attempts.append(self._bytes(lowest.nonce, keys, more))
+            lowest.refused = lowest.acknowledged = False
 
     def _settled(self, key: str) -> bool:
         payment = self.books.payments[key]
@@ -288,6 +349,10 @@ class ModelEngine:
                 self._set(key, S.COMPLETED, Reason.LANDED)
                 for unit in range(payment.quantity):
                     self.books.mints.setdefault(f"{key}#{unit}", Mint(payment=key))
+                for channel in CHANNELS:
+                    message = Message(payment=key, channel=channel)
+                    id_ = id_of(payment.terms.identity, channel)
+                    self.books.messages.setdefault(id_, message)
         for mint in self.books.mints.values():
             if mint.block is not None and mint.block <= depth[0]:
                 mint.status = "completed"
@@ -405,6 +470,26 @@ class ModelEngine:
         self._hashes += 1
         return Transaction(hash=f"0x{self._hashes:064x}", mints=tuple(due)) if due else None
 
+    # -- couriers ---------------------------------------------------------------------------
+
+    def tell(self, at: int, *, arrives: bool, answered: bool) -> None:
+        """Deliver a message that is due. Its answer may be lost, or nobody be left to hear it."""
+        due = [id_ for id_, each in self.books.messages.items() if each.status == "pending"]
+        if not due:
+            return
+        id_ = due[at % len(due)]
+        message = self.books.messages[id_]
+        if arrives:
+            self.listeners.tell(id_, message)
+        if answered:
+            message.status = "delivered" if arrives else "dead"
+
+    def replay(self) -> None:
+        """`onsettle webhooks replay`: what was given up is due again."""
+        for message in self.books.messages.values():
+            if message.status == "dead":
+                message.status = "pending"
+
     # -- operators --------------------------------------------------------------------------
 
     def by_hand(self, key: str, status: PaymentStatus) -> bool:
@@ -439,6 +524,7 @@ class ModelEngine:
         return copy.deepcopy(self.books)
 
     def restore(self, books: Books) -> None:
-        """Nothing is signed before the head is reached again."""
+        """Its leases ran out long ago, and nothing is signed before the head is reached again."""
         self.books = copy.deepcopy(books)
+        self.books.term += 1
         self.following = False

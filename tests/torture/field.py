@@ -19,6 +19,7 @@ from onsettle.runtime import Engine
 from tests.harness.process import Process, post
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PRICE, Stack
+from tests.torture.plan import dice
 
 _PAYERS = 40
 WORKERS = 2
@@ -44,25 +45,26 @@ class Field:
     """`jobs` are all payments that clients ever asked for."""
 
     def __init__(
-        self, stack: Stack, postgres: EmbeddedPostgres, proxies: list[FaultProxy], random: Random
+        self, stack: Stack, postgres: EmbeddedPostgres, proxies: list[FaultProxy], pack: int
     ) -> None:
         self.stack = stack
         self.postgres = postgres
         self.proxies = proxies
-        self.random = random
         self.workers: list[Process] = []
         self.jobs: list[Job] = []
         self.injected: Counter[str] = Counter()
+        #: What the faults did, and what the service said of it.
+        self.seen: Counter[str] = Counter()
         #: Answers to clients, by HTTP status; 0: none.
         self.answers: Counter[int] = Counter()
+        self._pack = pack
         self._payers: list[Payer] = []
         self._engine: Engine | None = None
         self._turn = itertools.count()
 
     async def prepare(self) -> None:
         async with self.stack.engine(start=False) as engine:
-            pack = self.random.choice((1, 1, 10))
-            await self.stack.set(engine, **SETTINGS, payment_pack_size=pack)
+            await self.stack.set(engine, **SETTINGS, payment_pack_size=self._pack)
             self._engine = engine
         self._payers = await self.stack.payers(_PAYERS, 10_000 * PRICE)
         for at in range(WORKERS):
@@ -82,10 +84,10 @@ class Field:
             self.workers[at] = self._new(at)
             self.workers[at].start()
 
-    def new_job(self) -> Job:
+    def new_job(self, random: Random) -> Job:
         assert self._engine is not None
-        quantity = self.random.randint(1, 2)
-        payer = self.random.choice(self._payers)
+        quantity = random.randint(1, 2)
+        payer = random.choice(self._payers)
         job = Job(body=self.stack.body(self._engine, payer, quantity=quantity), quantity=quantity)
         self.jobs.append(job)
         return job
@@ -102,6 +104,11 @@ class Field:
         job.id = answer["id"]
         return True
 
+    def refused(self) -> int:
+        """How often a worker was told in a commit that it does not hold its lease any more."""
+        logs = self.stack.folder.glob("worker-*.log")
+        return sum(log.read_text("utf-8", "replace").count("LostLease: ") for log in logs)
+
     async def row(self, statement: str, *args: object) -> Any:
         """The first row of a query on a connection of its own; None while nobody answers."""
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -114,16 +121,19 @@ class Field:
 
 
 @asynccontextmanager
-async def field(folder: Path, random: Random) -> AsyncIterator[Field]:
+async def field(folder: Path, seed: int) -> AsyncIterator[Field]:
+    random = dice(seed, "field")
+    pack = random.choice((1, 1, 10))
+    lies = [random.getrandbits(32) for _ in range(2)]
     postgres = EmbeddedPostgres(folder / "database")
     dsn = await postgres.start()
     try:
         async with (
             Stack(dsn, folder / "stack", block_time=1, wallets=2) as stack,
-            FaultProxy(stack.chain.rpc_url, seed=random.randrange(2**32), geth=True) as first,
-            FaultProxy(stack.chain.rpc_url, seed=random.randrange(2**32)) as second,
+            FaultProxy(stack.chain.rpc_url, seed=lies[0], geth=True) as first,
+            FaultProxy(stack.chain.rpc_url, seed=lies[1]) as second,
         ):
-            whole = Field(stack, postgres, [first, second], random)
+            whole = Field(stack, postgres, [first, second], pack)
             try:
                 await whole.prepare()
                 yield whole

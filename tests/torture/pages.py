@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.catalog import MUTANTS
+from tests.mutants.pages import faults_rows, last_run, mutants_rows
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -34,17 +34,15 @@ def seeds_table() -> str:
     return _table(head, rows)
 
 
-def mutants_table() -> str:
-    rows = [
-        [str(m.promise), m.name, f"`{m.test.rpartition('::')[2].rpartition('/')[2]}`"]
-        for m in sorted(MUTANTS, key=lambda mutant: mutant.promise)
-    ]
-    return _table(["promise", "what is broken", "what turns red"], rows)
-
-
 def page(text: str) -> str:
     """`text` with its generated parts as they should be."""
-    for name, table in (("seeds", seeds_table()), ("mutants", mutants_table())):
+    parts = {
+        "seeds": seeds_table(),
+        "faults": _table(faults_rows()[0], faults_rows()[1:]),
+        "run of mutants": last_run(),
+        "mutants": _table(mutants_rows()[0], mutants_rows()[1:]),
+    }
+    for name, table in parts.items():
         begin, end = f"<!-- {name}: generated -->\n", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
         text = before + begin + table + end + rest.split(end)[1]

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from dataclasses import field as default
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from onsettle.engine.verify import verify
-from tests.harness.stack import PAYEE, PRICE
+from tests.torture.count import count
 from tests.torture.field import Field, Job, field
+from tests.torture.plan import dice, strikes
 from tests.torture.storm import Storm
 
 _PER_SECOND = 5
 #: When faults have stopped, every payment reaches a final state within this time.
 BOUND_S = 180.0
+_TELL_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Outcome:
     doubled: int
     calm_after_s: float
     faults: dict[str, int]
+    seen: dict[str, int]
     answers: dict[str, int]
     problems: list[str] = default(default_factory=list)
 
@@ -46,6 +48,7 @@ class Outcome:
                 f" all final {self.calm_after_s:.0f} s after the last fault"
             ),
             f"faults: {faults}",
+            "seen: " + (", ".join(f"{n} {name}" for name, n in sorted(self.seen.items())) or "-"),
             *self.problems,
             "clean" if self.clean else f"NOT CLEAN: {self.lost} lost, {self.doubled} doubled",
         ]
@@ -53,32 +56,50 @@ class Outcome:
 
 
 async def torture(folder: Path, *, seed: int, seconds: float) -> Outcome:
-    random = Random(seed)
-    async with field(folder, random) as whole:
-        storm = Storm(whole)
-        print("faults of this seed: " + ", ".join(sorted(storm.chosen)), flush=True)
-        loading = asyncio.create_task(_load(whole, seconds))
-        await storm.blow(seconds)
+    drawn = strikes(seed, seconds)
+    kinds = sorted({strike.kind for strike in drawn})
+    print("faults of this seed: " + ", ".join(kinds), flush=True)
+    async with field(folder, seed) as whole:
+        storm = Storm(whole, drawn)
+        loading = asyncio.create_task(_load(whole, dice(seed, "clients"), seconds))
+        await storm.blow()
         await loading
         await storm.stop()
         stopped = time.monotonic()
         problems = await _calm(whole)
         calm_after_s = time.monotonic() - stopped
+        if "SIGSTOP past the lease" in kinds:
+            await _leases(whole)
+        problems += _unheard(whole)
         return await _judge(whole, seed, seconds, calm_after_s, problems)
 
 
-async def _load(whole: Field, seconds: float) -> None:
+async def _load(whole: Field, random: Random, seconds: float) -> None:
     """A steady stream of clients; some ask again for what they have asked for before."""
     clients: set[asyncio.Task[bool]] = set()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         await asyncio.sleep(1 / _PER_SECOND)
-        again = whole.jobs and whole.random.random() < 0.1
-        job = whole.random.choice(whole.jobs) if again else whole.new_job()
+        again = whole.jobs and random.random() < 0.1
+        job = random.choice(whole.jobs) if again else whole.new_job(random)
         client = asyncio.create_task(whole.submit(job))
         clients.add(client)
         client.add_done_callback(clients.discard)
     await asyncio.gather(*clients)
+
+
+async def _leases(whole: Field) -> None:
+    """Who wakes up between two commits learns from its clock that it holds nothing, and asks for a
+    new term; only who wakes up inside one is refused."""
+    row = await whole.row(_TERMS)
+    whole.seen["terms of leases"] = row["terms"] if row else 0
+    whole.seen["commits of old holders refused"] = whole.refused()
+
+
+def _unheard(whole: Field) -> list[str]:
+    """Wallets ran dry, and no worker ever said so."""
+    dry, said = whole.seen["wallets dry"], whole.seen["wallets that said so"]
+    return [f"{dry} wallets ran dry and no worker said so"] if dry and not said else []
 
 
 async def _calm(whole: Field) -> list[str]:
@@ -88,15 +109,22 @@ async def _calm(whole: Field) -> list[str]:
         while job.id is None and time.monotonic() < deadline:
             if not await whole.submit(job):
                 await asyncio.sleep(0.3)
-    row: Any = None
+    told = time.monotonic() + _TELL_S
     while time.monotonic() < deadline:
         row = await whole.row(_OPEN)
         if row is not None and not any(row.values()):
             return []
+        if time.monotonic() > told:
+            print(f"open: {await _open(whole)}", flush=True)
+            told += _TELL_S
         await asyncio.sleep(0.3)
-    left = {name: count for name, count in dict(row or {}).items() if count}
-    shown = await whole.row(_SHOWN)
-    return [f"not over within {BOUND_S:.0f} s: {left}; {dict(shown) if shown else ''}"]
+    return [f"not over within {BOUND_S:.0f} s: {await _open(whole)}"]
+
+
+async def _open(whole: Field) -> str:
+    """What is not over, and what it says of itself."""
+    rows = [await whole.row(_OPEN), await whole.row(_SHOWN)]
+    return str({name: value for row in rows for name, value in dict(row or {}).items() if value})
 
 
 _OPEN = """
@@ -104,10 +132,15 @@ select (select count(*) from payment_queue where not final) as payments_not_fina
     (select count(*) from mint_queue where status <> 'completed') as mints_open,
     (select count(*) from transactions where state = 'live') as transactions_live
 """
+_TERMS = """
+select ((select sum(lease_term) from wallets)
+    + (select sum(lease_term) from networks))::int as terms
+"""
 _SHOWN = """
 select (select array_agg(distinct format('%s %s %s', status, reason, error))
         from payment_queue where not final) as payments,
-    (select array_agg(distinct format('%s %s', status, error_message))
+    (select array_agg(distinct format('%s, %s tries, held %s s: %s', status, retry_count,
+            extract(epoch from hold_until - now())::int, error_message))
         from mint_queue where status <> 'completed') as mints
 """
 
@@ -115,7 +148,7 @@ select (select array_agg(distinct format('%s %s %s', status, reason, error))
 async def _judge(
     whole: Field, seed: int, seconds: float, calm_after_s: float, problems: list[str]
 ) -> Outcome:
-    """Two judges: the audit, and sums that know nothing of the product's tables."""
+    """Two judges: the audit, and the chain's logs counted one by one."""
     for worker in whole.workers:
         await worker.stop()
     stack = whole.stack
@@ -123,20 +156,17 @@ async def _judge(
         report = await verify(engine.db, engine.networks)
     problems += report.differences + report.not_checked
     problems += await _missing(whole.jobs, whole)
-    charged = await stack.token_balance(PAYEE) // PRICE
-    wanted = sum(job.quantity for job in whole.jobs)
-    supply = {"to": stack.mint_token, "data": "0x18160ddd"}
-    minted = int(str(await stack.rpc.call("eth_call", supply, "latest")), 16)
-    spare = (charged - len(whole.jobs), minted - wanted)
+    found = await count(stack, whole.jobs)
     return Outcome(
         seed=seed,
         seconds=seconds,
         payments=len(whole.jobs),
-        mints=wanted,
-        lost=sum(max(0, -n) for n in spare),
-        doubled=sum(max(0, n) for n in spare),
+        mints=sum(job.quantity for job in whole.jobs),
+        lost=found.lost,
+        doubled=found.doubled,
         calm_after_s=round(calm_after_s, 1),
         faults=dict(whole.injected),
+        seen=dict(whole.seen),
         answers={str(status): count for status, count in sorted(whole.answers.items())},
         problems=problems,
     )

@@ -1,77 +1,60 @@
-"""The faults of one run: which ones, when and where is drawn from the seed."""
+"""The faults of one run, as its seed has drawn them."""
 
 import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from random import Random
 
 from onsettle.chain.jsonrpc import RpcError
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
 from tests.torture.field import WORKERS, Field
+from tests.torture.plan import KINDS, Strike, lie
 
 _GWEI = 10**9
 _RICH = "0x" + "c0" * 20
 _ENOUGH = 10**20
-_LIES = (
-    "delay",
-    "drop",
-    "reset",
-    "rate_limit",
-    "server_error",
-    "malformed_after",
-    "wrong_id",
-    "truncated",
-    "shuffled",
-    "internal_error",
-    "accept_but_error",
-    "accept_but_timeout",
-    "ok_but_dropped",
-    "already_known",
-    "nonce_too_low",
-    "underpriced_replacement",
-    "pool_full",
-    "behind",
-    "wobbling",
-    "frozen",
-    "no_receipts",
-    "no_logs",
-    "old_receipts",
-    "old_nonce",
-)
-_AMOUNTS = {"delay": 0.5, "accept_but_timeout": 12.0, "rate_limit": 1.0}
+_DEAR = 400 * _GWEI
+#: A drained wallet is filled again when a worker has said that it is dry, or after this time.
+_DRY_S = 12.0
 
 
 class Storm:
     """Faults that overlap, until `stop`; every one puts right what it did."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Field, strikes: list[Strike]) -> None:
         self._field = field
-        self._random = field.random
-        kinds: dict[str, Callable[[], Awaitable[None]]] = {
-            "kill -9 of a worker": self._kill_worker,
-            "SIGSTOP past the lease": self._freeze_worker,
-            "kill -9 of PostgreSQL": self._kill_postgres,
-            "reorg": self._reorg,
-            "lying node": self._lie,
-            "base fee spike": self._spike,
-            "wallet drained": self._drain,
-        }
-        # At least two of the seven, so that each seed is a mixture of its own.
-        count = self._random.randint(2, len(kinds))
-        self.chosen = {name: kinds[name] for name in self._random.sample(sorted(kinds), count)}
+        self._strikes = strikes
+        does: tuple[Callable[[Random], Awaitable[None]], ...] = (
+            self._freeze_worker,
+            self._spike,
+            self._kill_postgres,
+            self._kill_worker,
+            self._lie,
+            self._reorg,
+            self._drain,
+        )
+        self._does = dict(zip(KINDS, does, strict=True))
         self._running: set[asyncio.Task[None]] = set()
 
-    async def blow(self, seconds: float) -> None:
+    async def blow(self) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while (left := end - loop.time()) > 0:
-            await asyncio.sleep(min(left, self._random.uniform(0.5, 4)))
-            name = self._random.choice(sorted(self.chosen))
-            self._field.injected[name] += 1
-            task = asyncio.create_task(_forgiving(self.chosen[name]()))
+        start = loop.time()
+        for strike in self._strikes:
+            await asyncio.sleep(max(0.0, start + strike.at_s - loop.time()))
+            task = asyncio.create_task(self._strike(strike))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+
+    async def _strike(self, strike: Strike) -> None:
+        """A fault that the chain refuses (a reorg below its first block, say) did not happen."""
+        try:
+            await self._does[strike.kind](strike.throw())
+        except RpcError as error:
+            print(f"a fault was refused: {strike.kind}: {error}", flush=True)
+        else:
+            self._field.injected[strike.kind] += 1
 
     async def stop(self) -> None:
         """All faults have ended and what they broke is whole."""
@@ -84,74 +67,102 @@ class Storm:
             self._field.restart(at)
         await self._refill()
 
-    async def _kill_worker(self) -> None:
-        at = self._random.randrange(WORKERS)
+    async def _kill_worker(self, random: Random) -> None:
+        at = random.randrange(WORKERS)
         await self._field.workers[at].kill()
-        await asyncio.sleep(self._random.uniform(0.1, 3))
+        await asyncio.sleep(random.uniform(0.1, 3))
         self._field.restart(at)
 
-    async def _freeze_worker(self) -> None:
-        worker = self._field.workers[self._random.randrange(WORKERS)]
+    async def _freeze_worker(self, random: Random) -> None:
+        worker = self._field.workers[random.randrange(WORKERS)]
         worker.signal(signal.SIGSTOP)
-        await asyncio.sleep(self._random.uniform(11, 14))
+        await asyncio.sleep(random.uniform(11, 14))
         worker.signal(signal.SIGCONT)
 
-    async def _kill_postgres(self) -> None:
+    async def _kill_postgres(self, _random: Random) -> None:
         if (pid := self._field.postgres.pid) is not None:
             os.kill(pid, signal.SIGKILL)
         await asyncio.sleep(3)
 
-    async def _reorg(self) -> None:
-        await self._field.stack.rpc.call("anvil_reorg", self._random.randint(1, 3), [])
+    async def _reorg(self, random: Random) -> None:
+        await self._field.stack.rpc.call("anvil_reorg", random.randint(1, 3), [])
 
-    async def _lie(self) -> None:
-        proxy = self._random.choice(self._field.proxies)
-        name = self._random.choice(_LIES)
-        chance = self._random.choice((0.1, 0.3, 1.0))
-        rule = proxy.script(name, chance=chance, amount=_AMOUNTS.get(name))
-        await asyncio.sleep(self._random.uniform(2, 8))
+    async def _lie(self, random: Random) -> None:
+        drawn = lie(random)
+        proxy = self._field.proxies[drawn.node]
+        rule = proxy.script(drawn.name, chance=drawn.chance, amount=drawn.amount)
+        await asyncio.sleep(drawn.seconds)
         proxy.stop(rule)
 
-    async def _spike(self) -> None:
-        fee = self._random.randint(5, 60) * _GWEI
+    async def _spike(self, random: Random) -> None:
+        fee = random.randint(5, 60) * _GWEI
         await self._field.stack.rpc.call("anvil_setNextBlockBaseFeePerGas", hex(fee))
 
-    async def _drain(self) -> None:
-        """The same key, used elsewhere, takes a nonce and nearly all of the money."""
+    async def _drain(self, random: Random) -> None:
+        """The same key, used elsewhere, takes a nonce and all of the money, to the last wei."""
         stack = self._field.stack
-        signer = LocalSigner.from_key(self._random.choice(stack.keys))
-        held = int(str(await stack.rpc.call("eth_getBalance", signer.address, "latest")), 16)
-        max_fee = 400 * _GWEI
+        signer = LocalSigner.from_key(random.choice([*stack.keys, *stack.chain.mint_keys]))
+        if await self._empty(signer):
+            self._field.seen["wallets dry"] += 1
+            if await self._told(signer.address):
+                self._field.seen["wallets that said so"] += 1
+        await self._refill()
+
+    async def _empty(self, signer: LocalSigner) -> bool:
+        """Whether nothing is left. What the service pays for gas meanwhile makes it try again."""
+        for _ in range(6):
+            held = await self._balance(signer.address)
+            if held > 21_000 * _DEAR:
+                try:
+                    await self._take(signer, held - 21_000 * _DEAR)
+                except RpcError:
+                    continue  # not that much any more, or the nonce is used
+            for _ in range(15):
+                if not await self._balance(signer.address):
+                    return True
+                await asyncio.sleep(0.1)
+        return False
+
+    async def _take(self, signer: LocalSigner, value: int) -> None:
+        """With a tip as high as the fee, the price of gas is known before."""
+        stack = self._field.stack
         signed = signer.sign(
             UnsignedTransaction(
                 chain_id=int(str(await stack.rpc.call("eth_chainId")), 16),
                 nonce=await stack.nonce(signer.address),
                 to=_RICH,
-                value=max(0, held - 2 * 21_000 * max_fee),
+                value=value,
                 gas_limit=21_000,
-                max_fee=max_fee,
-                priority_fee=100 * _GWEI,
+                max_fee=_DEAR,
+                priority_fee=_DEAR,
             )
         )
         await stack.rpc.call("eth_sendRawTransaction", "0x" + signed.raw.hex())
-        await asyncio.sleep(self._random.uniform(2, 6))
-        await self._refill()
+
+    async def _told(self, wallet: str) -> bool:
+        """Whether a worker says in time that this wallet needs money."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _DRY_S
+        while loop.time() < end:
+            row = await self._field.row(
+                "select needs_balance is not null as dry from wallets where address = $1", wallet
+            )
+            if row is not None and row["dry"]:
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _balance(self, address: str) -> int:
+        answer = await self._field.stack.rpc.call("eth_getBalance", address, "latest")
+        return int(str(answer), 16)
 
     async def _refill(self) -> None:
         """By plain transfers: the audit can tell them from what the service did."""
         stack = self._field.stack
         await stack.rpc.call("anvil_impersonateAccount", _RICH)
         await stack.rpc.call("anvil_setBalance", _RICH, hex(10**24))
-        for wallet in stack.wallets:
-            held = int(str(await stack.rpc.call("eth_getBalance", wallet, "latest")), 16)
-            if held < _ENOUGH:
+        for key in (*stack.keys, *stack.chain.mint_keys):
+            wallet = LocalSigner.from_key(key).address
+            if await self._balance(wallet) < _ENOUGH:
                 call = {"from": _RICH, "to": wallet, "value": hex(_ENOUGH), "gas": hex(21_000)}
                 await stack.rpc.call("eth_sendTransaction", call)
-
-
-async def _forgiving(fault: Awaitable[None]) -> None:
-    """A fault that the chain refuses (a reorg below its first block, say) did not happen."""
-    try:
-        await fault
-    except RpcError as error:
-        print(f"a fault was refused: {error}", flush=True)

@@ -1,4 +1,16 @@
-"""Whatever happens in whatever order: charged at most once, delivered if charged, never lost."""
+"""Whatever happens in whatever order: charged at most once, delivered if charged, never lost.
+
+Promises 2 to 6 of docs/reliability.md are invariants, held after every step: charged at most once,
+no bytes that are not stored, one purpose for each nonce, completed at depth, and mints and messages
+for what completed and for nothing else. That a payment submitted again is the same one, and that
+nobody signs without the lease or before the head is reached, is held by the rules; 6 and 10 by the
+end, when faults have stopped. What needs a real database, money or many parts is held elsewhere:
+1 in tests/integration/api/test_intake.py and tests/integration/faults/test_postgres.py; 7 in
+tests/integration/audit, and by the audit at the end of nearly every test in which payments settle;
+8 in tests/integration/faults (test_packing.py, test_authorization.py, test_mint.py) and
+tests/integration/webhooks; 9 in tests/integration/faults/test_deadlines.py and
+tests/integration/api.
+"""
 
 import os
 
@@ -9,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from onsettle.domain.payment import PaymentStatus
 from onsettle.domain.recovery import Verdict
 from tests.model.chain import Authorization, ModelChain, Transaction
-from tests.model.engine import Books, ModelEngine
+from tests.model.engine import Books, Claim, ModelEngine
+from tests.model.outbox import CHANNELS, id_of
 
 PAYERS = ("0xaa", "0xbb")
 PAYEE, OTHER = "0xee", "0xdd"
@@ -22,6 +35,9 @@ SAID = (
     "transaction underpriced",
     "insufficient funds for gas * price + value",
     "txpool is full",
+    "nonce too high",
+    "invalid sender",
+    "rate limit exceeded",
     "internal error",
 )
 #: No reorg is deeper: what is final then stays so.
@@ -49,6 +65,10 @@ class Model(RuleBasedStateMachine):
         self.engine = ModelEngine(self.chain)
         #: The lease's term that each of two workers believes to hold.
         self.terms = [0, -1]
+        #: What each of them has read and not yet signed.
+        self.claims: list[Claim | None] = [None, None]
+        #: Whether the head was reached since the books were last those of a backup.
+        self.reached = True
         self.saved: Books | None = None
         self.restored = False
         self.hashes = 0
@@ -82,6 +102,10 @@ class Model(RuleBasedStateMachine):
         if so:
             self.confirm(100, resolve=True)
 
+    def advance(self, blocks: int = 100, *, blind: bool = False) -> None:
+        self.engine.advance(blocks, blind=blind)
+        self.reached = self.reached or self.books.seen[-1][1] == self.chain.head.hash
+
     # -- clients ----------------------------------------------------------------------------
 
     @rule(terms=terms_of, quantity=st.integers(1, 2))
@@ -106,13 +130,28 @@ class Model(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 1), told=st.booleans(), said=st.sampled_from((None, *SAID)))
     def send(self, worker: int, told: bool, said: str | None) -> None:
-        """Sign, and broadcast whatever is signed; a crash in between is a rule that is not run."""
-        for at in self.engine.sign(self.terms[worker]):
+        """Sign, and broadcast whatever is signed; a crash in between is `commit` alone."""
+        self.claim(worker)
+        for at in self.signed(worker):
             self.engine.broadcast(at, taken=told, said=said)
 
     @rule(worker=st.integers(0, 1))
-    def sign_and_crash(self, worker: int) -> None:
-        self.engine.sign(self.terms[worker])
+    def claim(self, worker: int) -> None:
+        """Read the books and the chain. What happens before `commit` is what a stop lets happen."""
+        self.claims[worker] = self.engine.claim(self.terms[worker])
+
+    @rule(worker=st.integers(0, 1))
+    def commit(self, worker: int) -> None:
+        """Signed, and crashed before any node had the bytes."""
+        self.signed(worker)
+
+    def signed(self, worker: int) -> list[int]:
+        """Only who holds the lease now signs, and nobody before the head is reached."""
+        claim, self.claims[worker] = self.claims[worker], None
+        signed = [] if claim is None else self.engine.commit(claim)
+        assert not signed or (claim is not None and claim.term == self.books.term)
+        assert not signed or self.reached, "signed before the head was reached"
+        return signed
 
     @rule(at=place, taken=st.booleans(), said=st.sampled_from((None, *SAID)))
     def resend(self, at: int, taken: bool, said: str | None) -> None:
@@ -131,8 +170,8 @@ class Model(RuleBasedStateMachine):
     @rule(blocks=st.sampled_from((1, 3, 100)), resolve=st.booleans())
     def confirm(self, blocks: int, *, resolve: bool) -> None:
         """Rewind if need be, take in blocks, and decide what they do not tell."""
-        self.engine.advance(blocks)
-        self.engine.advance(blocks)
+        self.advance(blocks)
+        self.advance(blocks)
         self.engine.finalize()
         if resolve:
             self.engine.resolve()
@@ -140,9 +179,14 @@ class Model(RuleBasedStateMachine):
     @rule(decide=st.booleans())
     def look_at_a_node_that_lags(self, decide: bool) -> None:
         """It knows blocks, nonces, states and receipts, and not yet their logs."""
-        self.engine.advance(blind=True)
+        self.advance(blind=True)
         if decide:
             self.engine.resolve(blind=True)
+
+    @rule(at=place, arrives=st.booleans(), answered=st.booleans())
+    def tell(self, at: int, arrives: bool, answered: bool) -> None:
+        """Arrived and not answered: it is told again. Answered by "gone": given up."""
+        self.engine.tell(at, arrives=arrives, answered=answered)
 
     @rule()
     def time_out(self) -> None:
@@ -222,6 +266,10 @@ class Model(RuleBasedStateMachine):
         if key is not None and self.engine.retry(key) is Verdict.RETRY:
             assert self.books.payments[key].status is PaymentStatus.PENDING
 
+    @rule()
+    def replay(self) -> None:
+        self.engine.replay()
+
     @rule(confirmations=st.integers(1, 3), pack=st.integers(1, 3))
     def change_settings(self, confirmations: int, pack: int) -> None:
         self.books.confirmations, self.books.pack = confirmations, pack
@@ -236,7 +284,7 @@ class Model(RuleBasedStateMachine):
         assert self.saved is not None
         self.engine.restore(self.saved)
         self.terms = [self.books.term, -1]
-        self.restored = True
+        self.restored, self.reached = True, False
 
     # -- the promises -----------------------------------------------------------------------
 
@@ -277,9 +325,39 @@ class Model(RuleBasedStateMachine):
                 assert completed == bool(charged), f"{key} is final and charged {charged} times"
 
     @invariant()
+    def completed_at_depth(self) -> None:
+        """Each move to completed was made on a block that was deep enough at that moment."""
+        for made in self.engine.completions:
+            assert made.block is not None, made
+            assert made.seen - made.block + 1 >= made.confirmations, made
+        self.engine.completions.clear()
+
+    @invariant()
     def nothing_is_minted_that_was_not_completed(self) -> None:
         for mint in self.books.mints.values():
             assert PaymentStatus.COMPLETED in self.books.payments[mint.payment].journal
+
+    @invariant()
+    def a_completion_leaves_one_message_for_each_channel(self) -> None:
+        """Whatever has completed, and nothing else, under the ids that are derived from it."""
+        wanted = {
+            id_of(payment.terms.identity, channel): (key, channel)
+            for key, payment in self.books.payments.items()
+            if PaymentStatus.COMPLETED in payment.journal
+            for channel in CHANNELS
+        }
+        assert len(set(wanted.values())) == len(wanted)
+        left = {id_: (m.payment, m.channel) for id_, m in self.books.messages.items()}
+        assert left == wanted
+
+    @invariant()
+    def nobody_is_told_under_two_ids_or_of_what_never_completed(self) -> None:
+        heard = self.engine.listeners.heard
+        assert all(len(ids) == 1 for ids in heard.values()), heard
+        assert {key for key, _ in heard} <= self.engine.ever_completed
+        for message in self.books.messages.values():
+            delivered = message.status == "delivered"
+            assert not delivered or (message.payment, message.channel) in heard
 
     @invariant()
     def reversals_are_loud(self) -> None:
@@ -296,6 +374,10 @@ class Model(RuleBasedStateMachine):
             if turn == 12:
                 self.chain.mine(most=0, wait=100_000)
             self._turn()
+        self.engine.replay()
+        for _ in range(len(self.books.messages)):
+            self.engine.tell(0, arrives=True, answered=True)
+        assert {m.status for m in self.books.messages.values()} <= {"delivered"}
         head = self.chain.head.number
         for key, payment in self.books.payments.items():
             assert payment.final, f"{key} has no end: {payment}"
@@ -306,16 +388,17 @@ class Model(RuleBasedStateMachine):
             )
             if charged:
                 assert minted == payment.quantity, f"{key} was charged and not delivered"
+                told = {channel for each, channel in self.engine.listeners.heard if each == key}
+                assert told == set(CHANNELS), f"{key} was charged, and told to {told} only"
             elif PaymentStatus.COMPLETED not in payment.journal:
                 assert not minted, f"{key} was not charged and delivered"
 
     def _turn(self) -> None:
-        self.engine.advance()
+        self.advance()
         self.engine.finalize()
         self.engine.resolve()
         self.terms[0] = self.books.term
-        for at in self.engine.sign(self.terms[0]):
-            self.engine.broadcast(at, taken=True, said=None)
+        self.send(0, True, None)
         self.engine.push(self.terms[0])
         for at in range(len(self.books.rows)):
             self.engine.broadcast(at, taken=True, said=None)
@@ -334,3 +417,82 @@ TestModel.settings = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_a_use_without_its_logs_decides_nothing() -> None:
+    """Landed in time and looked at after the deadline on a node that has no logs yet: nothing is
+    said to be unused, and it ends as charged and delivered."""
+    model = Model()
+    model.begin(valid_before=1_100, sent=True)
+    model.mine(most=5, wait=0, followed=False)
+    model.mine(most=0, wait=400, followed=False)
+    model.look_at_a_node_that_lags(decide=True)
+    model.books_agree_with_the_blocks_that_they_rest_on()
+    model.teardown()
+    assert {p.status for p in model.books.payments.values()} == {PaymentStatus.COMPLETED}
+
+
+def test_who_lost_the_lease_while_it_read_signs_nothing() -> None:
+    """Claimed, stopped, and overtaken by another worker: the old one's commit writes nothing."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.claim(0)
+    model.lease_moves(1)
+    assert model.signed(0) == []
+    model.send(1, True, None)
+    assert [row.nonce for row in model.books.rows] == [0, 1]
+    model.teardown()
+
+
+def test_what_changed_while_it_was_read_is_not_signed() -> None:
+    """An operator gives a payment up between the reading and the commit: only the other is sent."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.claim(0)
+    model.by_hand(0, PaymentStatus.FAILED)
+    assert len(model.signed(0)) == 1
+    assert model.books.rows[0].carries == ("0xbb/0x1",)
+    model.teardown()
+
+
+def test_a_restored_backup_signs_nothing_before_the_head() -> None:
+    """The books of yesterday and the chain of today: neither what was claimed before nor what is
+    claimed now is signed before the head is reached."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.back_up()
+    model.claim(0)
+    model.restore()
+    assert model.signed(0) == []
+    model.confirm(100, resolve=True)
+    model.back_up()
+    model.send(0, True, None)
+    model.mine(most=1, wait=0, followed=True)
+    model.restore()
+    model.send(0, True, None)
+    assert model.books.rows == []
+    model.teardown()
+
+
+def test_what_is_told_again_is_told_under_its_one_id() -> None:
+    """An answer that was lost, and a backup that knows neither the payment's completion nor that it
+    was told: each time the same id arrives, and both channels have their own."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.back_up()
+    model.send(0, True, None)
+    model.mine(most=1, wait=0, followed=True)
+    model.tell(0, arrives=True, answered=False)
+    model.tell(0, arrives=True, answered=True)
+    model.tell(0, arrives=True, answered=True)
+    model.restore()
+    assert model.books.messages == {}
+    model.confirm(100, resolve=True)
+    model.tell(0, arrives=True, answered=True)
+    heard = model.engine.listeners.heard
+    told = {channel: heard["0xaa/0x1", channel] for channel in CHANNELS}
+    assert [list(ids.values()) for ids in told.values()] == [[3], [1]]
+    assert set(told["webhook"]).isdisjoint(told["handler"])
+    model.a_completion_leaves_one_message_for_each_channel()
+    model.nobody_is_told_under_two_ids_or_of_what_never_completed()
+    model.teardown()

@@ -1,6 +1,8 @@
 """The mutants still fit the code, and each promise has one."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,20 @@ def test_a_mutant_changes_one_place_and_names_a_test_that_exists(mutant: Mutant)
     assert not name or re.search(rf"def {re.escape(name)}\(", tests)
 
 
+def test_the_test_of_every_mutant_is_one_that_runs() -> None:
+    """A test whose parameters have changed their names would turn nothing red."""
+    named = {mutant.test for mutant in MUTANTS}
+    files = sorted({test.partition("::")[0] for test in named})
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*words, *files], cwd=_ROOT, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = set(done.stdout.splitlines())
+    whole = {test.partition("[")[0] for test in found} | set(files)
+    assert not named - found - whole
+
+
 def test_every_promise_has_a_mutant() -> None:
     """Each of the ten promises is broken by at least one of them."""
     assert {mutant.promise for mutant in MUTANTS} == set(range(1, 11))
@@ -38,6 +54,13 @@ def test_every_fault_has_a_mutant_that_a_named_test_kills() -> None:
             if mutant.fault is fault
         }
         assert killers & set(TESTS[fault]), fault
+
+
+def test_every_test_that_a_fault_names_exists() -> None:
+    """A fault is lived through by tests that are there."""
+    sources = "".join(path.read_text("utf-8") for path in (_ROOT / "tests").rglob("test_*.py"))
+    named = {name for names in TESTS.values() for name in names}
+    assert not {name for name in named if f"def {name}(" not in sources}
 
 
 def test_a_mutant_has_a_name_of_its_own() -> None:

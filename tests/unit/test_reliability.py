@@ -2,6 +2,7 @@
 
 import re
 
+from tests.mutants.pages import record
 from tests.torture.pages import PAGE, ROOT, page, records
 
 
@@ -16,6 +17,12 @@ def test_every_seed_has_ended_clean() -> None:
     found = records()
     assert len(found) >= 12
     assert not any(r["lost"] or r["doubled"] or r["problems"] for r in found)
+
+
+def test_no_mutant_survived_the_last_whole_run() -> None:
+    """What is recorded of `make mutants` is that each break was seen."""
+    run = record()
+    assert run is None or (run["mutants"] >= 27 and not run["survivors"])
 
 
 def test_every_test_that_is_named_exists() -> None:

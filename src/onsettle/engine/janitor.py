@@ -51,6 +51,7 @@ class Janitor(Loop):
         await self._db.execute("janitor_keyed")
         await self._db.execute("janitor_alarms", KEEP_ALARMS_S)
         await self._db.execute("janitor_blocks", KEEP_BLOCKS, _BATCH)
+        await self._db.execute("janitor_counts", _BATCH)
         await self._walk("janitor_attempts", KEEP_ATTEMPTS_S)
         await self._walk("janitor_events", KEEP_EVENTS_S)
         if any(at is not None for at in self._walks.values()):

@@ -77,8 +77,8 @@ class WalletLoop(Loop):
         self._flying: asyncio.Task[None] | None = None
         self._foreign: bool | None = None
         self._gas = GasMoney(db, network, signer.address)
-        #: Since which block the lowest unmined attempt has been the lowest.
-        self._lowest: tuple[str, int] = ("", 0)
+        #: Since which block, and when, the lowest unmined attempt has been the lowest.
+        self._lowest: tuple[str, int, float] = ("", 0, 0.0)
         #: The tip that the node asks for, and when it was asked.
         self._tip = 0
         self._tip_at = float("-inf")
@@ -266,14 +266,18 @@ class WalletLoop(Loop):
     async def _move_lowest(self, view: View, row: Record, settings: RuntimeSettings) -> None:
         """Only the lowest unmined nonce is ever paid more for: the others wait for it."""
         if self._lowest[0] != row["hash"]:
-            self._lowest = (row["hash"], view.number)
-        if view.number < self._lowest[1] + 2:
+            self._lowest = (row["hash"], view.number, time.monotonic())
+        patience_s = settings.fee_bump_after_ms / 1000
+        out_of_reach = view.base_fee is not None and int(row["max_fee"]) < view.base_fee
+        # A chain that makes blocks on demand makes none for what is priced out.
+        idle = out_of_reach and time.monotonic() - self._lowest[2] > patience_s
+        if view.number < self._lowest[1] + 2 and not idle:
             return
         refused = row["answer"] == SendKind.REJECTED and row["sent_at"] is None
         dead = not row["noop"] and (refused or await self._feed.settled(_items(row), view.time))
         old_s = time.time() - row["signed_at"].timestamp()
         cheap = row["answer"] == SendKind.UNDERPRICED
-        if not dead and not cheap and old_s < settings.fee_bump_after_ms / 1000:
+        if not dead and not cheap and old_s < patience_s:
             # Blocks pass and it is not in them: a node may have dropped it.
             if time.time() - row["tried_at"].timestamp() > 2 * _MOVE_S:
                 await self.out.broadcast([(bytes(row["raw"]), row["hash"])], again=True)

@@ -26,15 +26,16 @@ create table if not exists schema_migrations (
 
 #: What is written only after the last migration, or by somebody who uses the database.
 _ROWS = ("payment_queue", "mint_queue", "system_settings")
-# The journal is written with the rights of whoever migrates, so that a program which may write
-# payments alone, such as the older server under its own role, goes on writing them. In the commit
-# that makes or replaces the functions: there is no moment without it.
+# The journal and the counts are written with the rights of whoever migrates, so that a program
+# which may write payments alone, such as the older server under its own role, goes on writing
+# them. In the commit that makes or replaces the functions: there is no moment without it.
 _AS_OWNER = """
 do $$
 declare
     name text;
 begin
-    foreach name in array array['payment_queue_inserted', 'payment_queue_updated'] loop
+    foreach name in array array['payment_queue_inserted', 'payment_queue_updated',
+        'payment_queue_counted', 'mint_queue_counted'] loop
         if to_regproc(name) is not null then
             execute format('alter function %I() security definer', name);
             execute format('alter function %I() set search_path = %I, pg_temp',
@@ -74,6 +75,11 @@ def migrations() -> list[Migration]:
         if f.name.endswith(".sql")
     ]
     return sorted(found, key=lambda m: m.version)
+
+
+def counted() -> str:
+    """What puts the running counts right after rows were written past the triggers."""
+    return next(m.text for m in migrations() if m.name.endswith("_counted"))
 
 
 async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:

@@ -1,23 +1,31 @@
 """What payers, strangers and the token's owner can do to an authorization that we hold."""
 
+from uuid import UUID
+
 import asyncpg
 import pytest
 
+from onsettle.api.app import create_app
 from onsettle.engine.intake import Accepted
-from onsettle.engine.janitor import Janitor
 from onsettle.local.payers import Payer, fund
+from onsettle.runtime import Engine
 from tests.harness.books import (
+    LogLines,
     accepted,
     alarms,
     becomes,
     by_hand,
     journal,
+    loud,
     mints,
     payment,
     running,
+    swept,
     transactions,
 )
+from tests.harness.commands import onsettle
 from tests.harness.contracts import deploy
+from tests.harness.http import serving
 from tests.harness.moves import (
     STRANGER,
     ahead,
@@ -28,6 +36,8 @@ from tests.harness.moves import (
     transfer_of,
 )
 from tests.harness.stack import PAYEE, PRICE, Stack, domain_of, eventually, ids_of
+
+ADMIN = "admin-token-of-the-tests"
 
 
 async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: Stack) -> None:
@@ -56,8 +66,8 @@ async def test_a_strangers_landing_completes_the_payment_and_ours_reverts(held: 
 
 async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack) -> None:
     """The payer cancels before we land: confirmation_failed, final, nothing minted, and a retry is
-    refused."""
-    async with running(held) as engine:
+    refused, by command, by route and by hand."""
+    async with running(held, environment={"admin_token": ADMIN}) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
         [one] = await accepted(engine, [body])
@@ -66,6 +76,7 @@ async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack)
         await ahead(held, STRANGER, held.asset, cancel)
         async with mining(held):
             await becomes(engine, one, "confirmation_failed", "cancelled", final=True)
+            await _retry_is_refused(held, engine, one)
         with pytest.raises(asyncpg.CheckViolationError):
             await by_hand(held, "update payment_queue set status = 'pending' where id = $1", one)
         assert await mints(engine) == []
@@ -73,9 +84,29 @@ async def test_a_cancelled_authorization_is_final_and_mints_nothing(held: Stack)
         await held.verified(engine)
 
 
-async def test_another_authorization_under_the_same_nonce_delivers_nothing(held: Stack) -> None:
+async def _retry_is_refused(stack: Stack, engine: Engine, one: UUID) -> None:
+    """By the command and by the admin route; the row stays as it is."""
+    told = await onsettle(stack.process_environment(), "retry", str(one), "--yes", "--json")
+    assert told.code == 1, told
+    async with serving(create_app(engine)) as http:
+        headers = {"Authorization": f"Bearer {ADMIN}"}
+        asked = {"ids": [str(one)]}
+        answer = await http.post("/v1/admin/retry", json=asked, headers=headers)
+    for [case] in (told.json["payments"], answer.json()["payments"]):
+        assert (case["verdict"], case["done"]) == ("over", None), case
+    row = await payment(engine, one)
+    assert (row["status"], row["reason"], row["final"]) == (
+        "confirmation_failed",
+        "cancelled",
+        True,
+    )
+
+
+async def test_another_authorization_under_the_same_nonce_delivers_nothing(
+    held: Stack, log_lines: LogLines
+) -> None:
     """The payer signs two authorizations with one nonce and lands the other one, zero to
-    themselves: used_elsewhere, final, nothing minted, and an alarm."""
+    themselves: used_elsewhere, final, nothing minted, and an alarm, which the log has too."""
     async with running(held) as engine:
         [payer] = await held.payers(1)
         body = held.body(engine, payer)
@@ -87,6 +118,7 @@ async def test_another_authorization_under_the_same_nonce_delivers_nothing(held:
         async with mining(held):
             await becomes(engine, one, "confirmation_failed", "used_elsewhere", final=True)
         assert len(await alarms(engine, "used_elsewhere")) == 1
+        assert loud(log_lines, "used_elsewhere") == [str(one)]
         assert await mints(engine) == []
         await held.verified(engine)
 
@@ -110,10 +142,17 @@ async def test_the_same_authorization_is_one_payment_for_ever(stack: Stack) -> N
         await clock(stack, int(body["authorization"]["validBefore"]) + 365 * 86_400)
         await stack.mine(3)
         await becomes(engine, one, "completed", final=True)
-        await Janitor(engine.db).tick()
+        lived = len(await journal(engine, one))
+        await by_hand(stack, "update payment_events set at = at - interval '400 days'")
+        await by_hand(
+            stack, "update transactions set created_at = created_at - interval '400 days'"
+        )
+        await swept(engine)
+        assert 1 == len(await journal(engine, one)) < lived
         [again] = await engine.intake.submit_many([shouted])
         assert isinstance(again, Accepted)
         assert (again.id, again.known, again.final) == (one, True, True)
+        assert ids_of(await engine.intake.submit_many([body])) == [one]
         assert len(await mints(engine)) == 1
         assert len(await transactions(engine)) == 1
         assert await stack.token_balance(PAYEE) == PRICE
@@ -229,7 +268,8 @@ async def test_a_token_paused_before_mining_charges_nobody(held: Stack) -> None:
 
 async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
     """A token that keeps a part of what is transferred: our transaction succeeds and pays less
-    than was signed, so used_elsewhere, final, nothing minted."""
+    than was signed, so used_elsewhere, final, nothing minted; the audit names the part that the
+    token kept."""
     token = await deploy(stack.rpc, "FeeToken")
     async with running(stack, environment={"assets": f"{stack.asset},{token}"}) as engine:
         payer = Payer()
@@ -241,3 +281,7 @@ async def test_a_fee_on_transfer_completes_nothing(stack: Stack) -> None:
         assert 0 < await stack.token_balance(PAYEE, token) < PRICE
         assert len(await alarms(engine, "used_elsewhere")) == 1
         assert await mints(engine) == []
+        [fee] = (await stack.audited(engine)).differences
+        assert ours["mined_hash"] in fee
+        assert "transfer" in fee
+        assert "belongs to no payment" in fee

@@ -71,5 +71,8 @@ async def test_a_restored_backup_repeats_nothing(server: Server, dsn: str, tmp_p
                 [signed] = await transactions(engine)
                 assert signed["nonce"] == await stack.nonce(stack.wallets[0]) - 1
                 assert await stack.token_balance(PAYEE) == 5 * PRICE
+                async with mining(stack):
+                    await stack.all_minted(engine, 5)
+                await stack.verified(engine)
         finally:
             server.drop(backup)

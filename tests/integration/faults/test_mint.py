@@ -1,7 +1,10 @@
 """Mints that can't succeed now: the payment stays completed, and nothing is minted twice."""
 
+from uuid import UUID
+
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, becomes, by_hand, mints, running, transactions
+from tests.harness.commands import onsettle
 from tests.harness.contracts import calldata
 from tests.harness.moves import ahead, mining, owner_says
 from tests.harness.stack import Stack, eventually
@@ -17,6 +20,22 @@ async def _tried(engine: Engine, times: int, said: str) -> None:
         )
 
     await eventually(there)
+
+
+async def _pauses(engine: Engine, times: int) -> list[float]:
+    """How long one of the mints that wait was put off after its first tries, in seconds."""
+    seen: dict[int, float] = {}
+
+    async def enough() -> bool:
+        waiting = [row for row in await mints(engine) if row["status"] == "pending"]
+        for row in waiting[-1:]:
+            if row["hold_until"] is not None and row["retry_count"]:
+                held = row["hold_until"] - row["updated_at"]
+                seen[row["retry_count"]] = round(held.total_seconds(), 1)
+        return len(seen) >= times
+
+    await eventually(enough)
+    return [seen[count] for count in sorted(seen)]
 
 
 async def test_a_mint_that_reverts_is_tried_again(held: Stack) -> None:
@@ -48,15 +67,21 @@ async def test_a_mint_that_reverts_is_tried_again(held: Stack) -> None:
 
 
 async def test_mints_above_the_cap_wait_and_say_so(stack: Stack) -> None:
-    """The supply cap is reached: what fits is minted, the rest is retried with back-off and says
-    why; with a higher cap all are minted once."""
+    """The supply cap is reached: what fits is minted, the rest is retried with a growing back-off,
+    says why and stands in `stuck`; with a higher cap all are minted once."""
     async with running(stack) as engine:
         await owner_says(stack, stack.mint_token, "setCap(uint256)", 2)
         [payer] = await stack.payers(1)
         [one] = await accepted(engine, [stack.body(engine, payer, quantity=4)])
         await becomes(engine, one, "completed")
         await stack.all_minted(engine, 2)
+        pauses = await _pauses(engine, 3)
+        assert pauses == sorted(set(pauses)), pauses
         await _tried(engine, 2, "CapReached")
+        stuck = (await onsettle(stack.process_environment(), "stuck", "--json")).ok().json
+        waiting = {row["id"] for row in await mints(engine) if row["status"] == "pending"}
+        assert {UUID(row["id"]) for row in stuck["mints"]} == waiting
+        assert all("CapReached" in row["why"] and row["at"] for row in stuck["mints"])
         assert (await becomes(engine, one, "completed"))["error"] is None
         await owner_says(stack, stack.mint_token, "setCap(uint256)", 100)
         await by_hand(stack, "update mint_queue set hold_until = null where status = 'pending'")

@@ -128,9 +128,42 @@ async def test_a_tenfold_base_fee_is_followed_within_the_rules(strict: Stack) ->
             assert len(rows) > 1
             assert "replacement_underpriced" not in {row["answer"] for row in rows}
             assert _follows_the_rules(rows, 200 * GWEI)
+        # Nothing was bumped before the nonce below it was through with its own bumps.
+        for low, high in itertools.pairwise(ours):
+            last = max(row["created_at"] for row in await attempts(engine, low["id"]))
+            bumps = (await attempts(engine, high["id"]))[1:]
+            assert min(row["created_at"] for row in bumps) > last
         assert await strict.token_balance(PAYEE) == 3 * PRICE
         async with mining(strict):
             await strict.all_minted(engine, 3)
+        await strict.verified(engine)
+
+
+async def test_a_base_fee_above_the_cap_is_waited_out(strict: Stack) -> None:
+    """The base fee is above max_fee_gwei: no bump, the same bytes are offered again, and they land
+    when it has fallen."""
+    await _keep_dear(strict, 50)
+    async with running(strict, fee_bump_after_ms=300, max_fee_gwei=30) as engine:
+        payers = await strict.payers(1)
+        await _keep_dear(strict, 50)
+        [one] = await accepted(engine, [strict.body(engine, payers[0])])
+
+        async def offered() -> bool:
+            await _keep_dear(strict, 50)
+            rows = await engine.db.pool.fetch("select tries from attempts")
+            return bool(rows) and max(row["tries"] for row in rows) >= 2
+
+        await eventually(offered, every_s=0.2)
+        [ours] = await transactions(engine)
+        [only] = await attempts(engine, ours["id"])
+        assert _fees(only)[0] == 30 * GWEI
+        await base_fee(strict, 1)
+        async with mining(strict):
+            row = await becomes(engine, one, "completed")
+            await strict.all_minted(engine, 1)
+        assert row["tx_hash"] == only["hash"]
+        assert len(await attempts(engine, ours["id"])) == 1
+        assert await strict.token_balance(PAYEE) == PRICE
         await strict.verified(engine)
 
 
@@ -161,3 +194,19 @@ async def test_an_older_attempt_may_be_the_one_that_mines(strict: Stack) -> None
         assert (ours["state"], ours["mined_hash"]) == ("mined", old["hash"])
         assert await strict.token_balance(PAYEE) == PRICE
         await strict.verified(engine)
+
+
+async def test_a_chain_that_makes_no_block_for_them_is_paid_enough(held: Stack) -> None:
+    """A chain that makes blocks on demand makes none while all that waits is priced out: each
+    nonce in its turn is paid more for, though no block has passed it by."""
+    async with running(held, fee_bump_after_ms=500) as engine:
+        payers = await held.payers(2)
+        ids = await accepted(engine, [held.body(engine, payer) for payer in payers])
+        await held.all_are(engine, ids, "sent")
+        await _keep_dear(held, 40)
+        await held.rpc.call("evm_setAutomine", True)
+        await held.all_are(engine, ids, "completed")
+        for each in await transactions(engine, "payment"):
+            assert len(await attempts(engine, each["id"])) == 2
+        await held.all_minted(engine, 2)
+        await held.verified(engine)

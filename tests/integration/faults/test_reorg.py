@@ -10,12 +10,14 @@ from onsettle.engine.verify import verify
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
 from tests.harness.books import (
+    LogLines,
     accepted,
     alarms,
     attempts,
     becomes,
     by_hand,
     journal,
+    loud,
     mints,
     payment,
     running,
@@ -119,7 +121,7 @@ async def _cancelled(stack: Stack, engine: Engine, payer: Payer, body: dict[str,
 
 @DEPTHS
 async def test_a_completion_that_can_not_come_back_is_reversed_aloud(
-    held: Stack, depth: int
+    held: Stack, depth: int, log_lines: LogLines
 ) -> None:
     """A reorg of 1, 3 or 10 blocks under a completed payment in which the payer cancels instead:
     reversed, final, with an alarm that stays; what was delivered is listed by verify."""
@@ -138,6 +140,7 @@ async def test_a_completion_that_can_not_come_back_is_reversed_aloud(
             # Its mint was signed before: its bytes are out there and land all the same.
             await held.all_minted(engine, 1)
         assert [row["subject"] for row in await alarms(engine, "reversed")] == [str(one)]
+        assert loud(log_lines, "reversed") == [str(one)]
         report = await verify(engine.db, engine.networks)
         assert report.differences
         assert all(str(one) in sentence for sentence in report.differences)

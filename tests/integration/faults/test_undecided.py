@@ -1,5 +1,6 @@
 """What can't be told now is no verdict: the payment waits with a reason, and the others go on."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -140,12 +141,21 @@ async def test_payments_whose_gas_can_not_be_estimated_let_the_others_pass(
             data = str(call["params"][0].get("data")) if call["method"] == "eth_estimateGas" else ""
             return any(address in data for address in addresses)
 
+        seen = asyncio.Event()
+
+        async def after_that(call: Request) -> None:
+            # What the other one needs is what they need: once it is known, they wait no more.
+            if not theirs(call):
+                await asyncio.wait_for(seen.wait(), 20)
+
         proxy.refuse(theirs)
+        proxy.watch["eth_estimateGas"] = after_that
         bodies = [stack.body(engine, payer, payment_type="plain") for payer in [*odd, *plain]]
         *waiting, last = [(await accepted(engine, [body]))[0] for body in bodies]
         await engine.start()
-        await becomes(engine, last, "completed")
         await _waits(engine, waiting[0], "its gas can't be estimated")
+        seen.set()
+        await becomes(engine, last, "completed")
         proxy.clear()
         await by_hand(stack, "update payment_queue set hold_until = null where status = 'pending'")
         await stack.all_are(engine, waiting, "completed")

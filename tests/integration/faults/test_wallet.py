@@ -6,14 +6,25 @@ import pytest
 
 from onsettle.engine.insights import Insights
 from onsettle.runtime import Engine
-from tests.harness.books import accepted, alarms, attempts, becomes, running, transactions
+from tests.harness.books import (
+    LogLines,
+    accepted,
+    alarms,
+    attempts,
+    becomes,
+    loud,
+    running,
+    transactions,
+)
 from tests.harness.faults import Answer, Request, error, result
 from tests.harness.moves import GWEI, by_key, mining
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
 
-async def test_nothing_is_signed_while_foreign_transactions_are_pending(held: Stack) -> None:
+async def test_nothing_is_signed_while_foreign_transactions_are_pending(
+    held: Stack, log_lines: LogLines
+) -> None:
     """A first start with a key that has foreign transactions in the pool: an alarm, and payments
     wait until those are mined; then they take the nonces after them."""
     chain_id = int(str(await held.rpc.call("eth_chainId")), 16)
@@ -30,6 +41,7 @@ async def test_nothing_is_signed_while_foreign_transactions_are_pending(held: St
             return len(await alarms(engine, "foreign_pending")) == 1
 
         await eventually(alarmed)
+        assert loud(log_lines, "foreign_pending") == held.wallets
         assert await transactions(engine) == []
         async with mining(held):
             await becomes(engine, one, "completed")
@@ -38,6 +50,7 @@ async def test_nothing_is_signed_while_foreign_transactions_are_pending(held: St
         assert ours["nonce"] == 4
         assert await alarms(engine, "foreign_pending") == []
         assert await held.token_balance(PAYEE) == PRICE
+        await held.verified(engine)
 
 
 async def _wallet(engine: Engine, address: str) -> dict[str, Any]:

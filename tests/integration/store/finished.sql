@@ -51,8 +51,9 @@ select md5('mint' || i)::uuid, '0x' || left(md5('payer' || i % 5000), 32) || '00
     md5('payment' || i)::uuid, 1, i, i / 50, '0x' || md5('block' || i / 50)
 from generate_series(1, $ROWS / 5) as i;
 
-insert into payment_events (payment_id, from_status, to_status, reason, evidence)
-select md5('payment' || i)::uuid, null, 'pending', 'accepted', jsonb_build_object('transaction', i)
+insert into payment_events (payment_id, from_status, to_status, reason, evidence, at)
+select md5('payment' || i)::uuid, null, 'pending', 'accepted', jsonb_build_object('transaction', i),
+    now() - interval '30 days' + i * interval '20 seconds'
 from generate_series(1, $ROWS / 5) as i;
 
 insert into outbox (id, payment_id, channel, event, body, status, next_try_at)

@@ -10,6 +10,7 @@ from onsettle.local.bench.ground import Ground
 from onsettle.local.bench.plan import Profile
 from onsettle.local.bench.settle import measure, run, staged
 from onsettle.store.database import Connection
+from onsettle.store.migrate import counted
 
 Say = Callable[[str], None]
 #: Finished payments, and how often the load behind them is measured: the two ends are compared.
@@ -124,6 +125,8 @@ async def fill(connection: Connection, rows: int, chain_id: int) -> None:
     await connection.execute(_ATTEMPTS, timeout=_LONG_S)
     for index in indexes:
         await connection.execute(index["definition"], timeout=_LONG_S)
+    # The triggers that count were off too.
+    await connection.execute(counted(), timeout=_LONG_S)
     await connection.execute("vacuum analyze", timeout=_LONG_S)
     await connection.execute(
         "set session_replication_role = origin; set statement_timeout = '60s';"

@@ -1,4 +1,5 @@
--- Each status by its own index; `oldest` is since when the first of them has been there.
+-- What is open by its own index, with since when the first of them has been there; what is settled
+-- from its running count.
 select 'pending' as status, count(*) as count, min(created_at) as oldest
 from payment_queue where status = 'pending'
 union all
@@ -6,5 +7,4 @@ select 'processing', count(*), min(created_at) from payment_queue where status =
 union all
 select 'sent', count(*), min(processed_at) from payment_queue where status = 'sent'
 union all
-select status, count(*), min(created_at) from payment_queue
-where status in ('completed', 'failed', 'confirmation_failed') group by status
+select status, sum(change)::bigint, null from status_counts where kind = 'payment' group by status
