@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from onsettle.cli.http import Server, bind
 
@@ -18,10 +17,7 @@ async def serving(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of `app`, which listens on a port that the system chose."""
     listener = bind("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
-    server = Server(config)
+    server = Server(app, lifespan="off", timeout_graceful_shutdown=2)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE_S) as client:

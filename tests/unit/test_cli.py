@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_a_database_that_is_down_is_said_in_one_sentence(args: list[str]) -> Non
     assert "database can't be reached" in result.stderr
     assert "Traceback" not in result.stderr
     assert "hush" not in result.stderr
+
+
+def test_a_reader_that_has_gone_is_not_called_a_fault_of_the_database() -> None:
+    """`onsettle logs | head` ends without a word, and not with 0: not all of it was told."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    code = "from onsettle.cli import main; main(['logs', '--help'])"
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", code], stdout=writes, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writes)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 def test_the_name_of_a_file_is_never_repeated() -> None:

@@ -14,7 +14,7 @@ from onsettle.domain.authorization import Authorization
 from onsettle.domain.outcome import Fate
 from onsettle.engine.candidate import Candidate
 from onsettle.engine.lookup import find
-from onsettle.engine.named import Block
+from onsettle.engine.named import Block, refuses_hashes
 from onsettle.engine.network import Network, number, unhex
 from onsettle.engine.simulation import Trial, simulate
 from onsettle.engine.triage import Triage
@@ -76,6 +76,37 @@ def test_good_answers_and_errors_pass() -> None:
             number(error)
         with pytest.raises(type(error)):
             unhex(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RpcError(-32602, "invalid argument 1: not a block number"),  # geth's kind
+        RpcError(-32602, "Invalid params"),  # Besu
+        RpcError(-32700, 'Cannot wrap a "object" as a json-rpc type'),  # Ganache
+        RpcError(-32000, "json: cannot unmarshal object into Go value of type string"),
+        RpcError(-32603, "unable to parse block identifier"),
+    ],
+)
+def test_a_node_that_takes_no_hashes_says_so_in_many_ways(error: RpcError) -> None:
+    """It is read by numbers then."""
+    assert refuses_hashes(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RpcError(-32602, "blockHash cannot be found"),  # Hardhat
+        RpcError(-32000, "header not found"),
+        RpcError(-32000, "unknown block"),
+        RpcError(-32602, "Block not found"),
+        RpcError(3, "execution reverted: cannot parse"),
+        "0x",
+    ],
+)
+def test_a_hash_that_is_not_known_does_not_end_reads_by_hash(answer: object) -> None:
+    """Nor what a contract says: the next block is asked for by its hash again."""
+    assert not refuses_hashes(answer)
 
 
 async def test_a_look_up_finds_the_others() -> None:

@@ -13,10 +13,12 @@ from onsettle.api.settling import is_failed, settled
 from onsettle.chain import abi
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.reverts import is_revert, revert_data, revert_reason
+from onsettle.engine.choice import FAR
 from onsettle.engine.intake import Accepted
 from onsettle.engine.network import number
 from onsettle.engine.request import Refused
 from onsettle.engine.request import Request as Payment
+from onsettle.engine.triage import early
 from onsettle.engine.watch import Watch
 from onsettle.runtime import Engine
 from onsettle.store.database import UNAVAILABLE
@@ -105,19 +107,20 @@ async def _need_hope(engine: Engine, known: Accepted) -> None:
 async def _simulate(engine: Engine, payment: Payment) -> None:
     """Ask the chain whether the transfer would go through now; raises Unfit and Refused."""
     auth = payment.authorization
-    calls = [
+    asked = [
         abi.transfer_with_authorization(auth),
         abi.authorization_state(auth.payer, auth.nonce),
         abi.balance_of(auth.payer),
     ]
+    calls = [
+        Call("eth_call", ({"to": payment.asset, "data": "0x" + data.hex()}, "latest"))
+        for data in asked
+    ]
     network = engine.networks[payment.chain_id]
     silent = Refused("chain_unavailable", "no node answers: try again", 503)
     try:
-        transfer, used, balance = await network.pool.batch(
-            [
-                Call("eth_call", ({"to": payment.asset, "data": "0x" + data.hex()}, "latest"))
-                for data in calls
-            ]
+        transfer, used, balance, head = await network.pool.batch(
+            [*calls, Call("eth_getBlockByNumber", ("latest", False))]
         )
         if number(used) == 1:
             raise x402.Unfit(
@@ -129,6 +132,16 @@ async def _simulate(engine: Engine, payment: Payment) -> None:
         raise silent from None
     if isinstance(transfer, RpcError) and is_revert(transfer):
         why = revert_reason(revert_data(transfer)) or transfer.message
+        if auth.valid_after >= _time(head) and early(why):
+            return  # its window has opened since the last block, and the next one takes it
         raise x402.Unfit("invalid_exact_evm_transaction_simulation_failed", why)
     if isinstance(transfer, Exception):
         raise silent
+
+
+def _time(head: object) -> int:
+    """Of a block, epoch seconds; later than any window opens where it can't be read."""
+    try:
+        return number(head["timestamp"]) if isinstance(head, dict) else FAR
+    except (KeyError, RpcError):
+        return FAR

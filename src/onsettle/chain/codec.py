@@ -61,7 +61,12 @@ def decode_string(data: bytes) -> str:
 
 
 def decode_eip712_domain(data: bytes) -> tuple[str, str, int, str]:
-    """(name, version, chain id, verifying contract) of an ERC-5267 `eip712Domain()` answer."""
+    """(name, version, chain id, verifying contract) of an ERC-5267 `eip712Domain()` answer.
+
+    Raises ValueError for a domain that is not of these four fields, too.
+    """
+    if data[:1] != b"\x0f":
+        raise ValueError("the domain has other fields")
     name = bytes_at(data, offset_at(data, 32, 0)).decode("utf-8")
     version = bytes_at(data, offset_at(data, 64, 0)).decode("utf-8")
     return name, version, word_at(data, 96), decode_address(data[128:160])

@@ -96,14 +96,16 @@ def _event(words: list[str], data: str, place: _Place) -> ChainEvent | None:
 
 
 def _minted(indexed: list[str], data: str, place: _Place) -> Minted | None:
-    # No standard says which arguments are indexed: the recipient comes first, the key may be too.
-    words = _split(data)
-    if len(indexed) + len(words) != 3:
+    # No standard says which arguments are indexed. Recipient and amount keep their order, and the
+    # key is a hash: the one word that is longer than an address. Where none is, or several are,
+    # it stands where most tokens have it.
+    words = [*indexed, *_split(data)]
+    if len(words) != 3:
         return None
-    if len(indexed) == 2:
-        to, key, amount = *indexed, *words
-    else:
-        to, amount, key = *indexed, *words
+    long = [at for at, word in enumerate(words) if not word.startswith(_PADDED_ADDRESS)]
+    usual = 1 if len(indexed) == 2 else 2
+    key = words.pop(long[0] if len(long) == 1 else usual)
+    to, amount = words
     return Minted(**place, to=_address(to), amount=int(amount, 16), key=key)
 
 

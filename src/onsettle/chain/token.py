@@ -12,6 +12,8 @@ from onsettle.domain.network import TokenDomain
 # Tokens that answer no version(): "2" is that of Circle's USDC, "1" that of most others.
 _VERSIONS = ("2", "1")
 _LONGEST_NAME = 100
+# An answer of ERC-5267 has seven words at least; a fallback function may answer fewer.
+_DESCRIPTION = 7 * 32
 
 
 class TokenError(Exception):
@@ -45,8 +47,10 @@ async def read_domain(endpoint: Endpoint, chain_id: int, address: str) -> TokenD
     name, version, decimals, separator, described = answers
     # A fallback function may answer nothing where there is no such method.
     own = separator[:32] if separator and len(separator) >= 32 else None
-    candidates = _candidates(_text(name), _text(version))
-    candidates += _described(described, chain_id, address)
+    candidates = _described(described, chain_id, address)
+    if own is not None or len(described or b"") < _DESCRIPTION:
+        # What name() and version() say may be of the code: eip712Domain() is what payers sign.
+        candidates += _candidates(_text(name), _text(version))
     if own is not None and not candidates:
         # A guess is safe where the token's own separator proves it.
         candidates = _guesses(_text(name))
@@ -132,7 +136,9 @@ def _described(data: bytes | None, chain_id: int, address: str) -> list[tuple[st
         name, version, chain, contract = abi.decode_eip712_domain(data or b"")
     except ValueError:
         return []
-    return [(name, version)] if (chain, contract) == (chain_id, address) else []
+    if (chain, contract) != (chain_id, address) or not (_readable(name) and _readable(version)):
+        return []
+    return [(name, version)]
 
 
 def _guesses(name: str | None) -> list[tuple[str, str]]:
@@ -144,7 +150,12 @@ def _text(data: bytes | None) -> str | None:
         text = abi.decode_string(data) if data else None
     except ValueError:
         return None
-    return text if text and len(text) <= _LONGEST_NAME and text.isprintable() else None
+    return text if text is not None and _readable(text) else None
+
+
+def _readable(text: str) -> bool:
+    """Whether it can be stored and shown as it is."""
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
 
 
 def _decimals(data: bytes | None) -> int | None:

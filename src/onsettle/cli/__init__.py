@@ -1,5 +1,7 @@
 """The command line, one command per file."""
 
+import select
+import sys
 from importlib import import_module
 
 import click
@@ -52,9 +54,21 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _nobody_reads():
+                raise  # click ends quietly, as every program does whose reader has gone
             from onsettle.cli.problems import explain
 
             raise click.ClickException(explain(error)) from error
+
+
+def _nobody_reads() -> bool:
+    """Whether it is our own output that is broken, such as by `| head`: not the database's."""
+    try:
+        output = select.poll()
+        output.register(sys.stdout.fileno(), select.POLLOUT)
+        return any(seen & (select.POLLERR | select.POLLHUP) for _, seen in output.poll(0))
+    except (OSError, ValueError):
+        return False  # it is no file
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,12 +3,21 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 import uvicorn
 
+from onsettle.cli.connections import BoundedProtocol
+
 
 class Server(uvicorn.Server):
+    def __init__(self, app: Any, **more: Any) -> None:
+        """`more` is of uvicorn's configuration."""
+        super().__init__(
+            uvicorn.Config(app, http=BoundedProtocol, log_config=None, access_log=False, **more)
+        )
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield

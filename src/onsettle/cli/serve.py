@@ -17,12 +17,12 @@ def command() -> None:
 async def _serve() -> None:
     config = checked_config()
 
-    import uvicorn
-
     from onsettle.api.app import create_app
+    from onsettle.cli.connections import raise_limit
     from onsettle.cli.http import Server, address_of, bind
     from onsettle.runtime import Engine
 
+    raise_limit()
     stopped = stop_event()
     with bind(config.host, config.port) as listener:
         async with configured(config) as whole:
@@ -31,14 +31,7 @@ async def _serve() -> None:
                 return
             try:
                 await engine.start()
-                server = Server(
-                    uvicorn.Config(
-                        create_app(engine),
-                        log_config=None,
-                        access_log=False,
-                        timeout_graceful_shutdown=4,
-                    )
-                )
+                server = Server(create_app(engine), timeout_graceful_shutdown=4)
                 click.echo(f"Listening on {address_of(listener)}", err=True)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 waiting = asyncio.create_task(stopped.wait())

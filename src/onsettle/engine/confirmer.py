@@ -4,14 +4,14 @@ Cost grows with blocks, not with payments: one log query per block confirms all 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
-from onsettle.domain.evidence import AuthorizationCanceled, ChainEvent, Minted
+from onsettle.domain.evidence import AuthorizationCanceled, AuthorizationUsed, ChainEvent, Minted
 from onsettle.domain.outcome import pays, uses
 from onsettle.domain.payment import Reason
 from onsettle.domain.settings import RuntimeSettings
@@ -38,6 +38,9 @@ from onsettle.engine.tally import Tally
 from onsettle.store.database import Connection, Database, LostLease, Record, changed, sql
 
 log = structlog.get_logger()
+
+#: (asset, payer, authorization nonce) on one chain.
+Identity = tuple[str, str, str]
 
 # Blocks that are read one by one between two commits.
 _STRIDE = 50
@@ -173,8 +176,9 @@ class Confirmer(Loop):
         async with self._db.transaction() as connection:
             await self._commit_blocks(connection, [(read.last, "")], cursor)
             completed = 0
+            payments = await self._payments(connection, [events for _, events in read.blocks])
             for block, events in read.blocks:
-                completed += await self._record(connection, block, events, head, settings)
+                completed += await self._record(connection, block, events, payments, head, settings)
         self._tally.confirmed += completed
         log.info("caught_up", block=last, of=head.number)
         return True
@@ -203,9 +207,10 @@ class Confirmer(Loop):
                 base_fee=base_fee,
             )
             completed = 0
+            payments = await self._payments(connection, events.values())
             for block, _ in chain:
                 completed += await self._record(
-                    connection, block, events.get(block.hash, []), head, settings
+                    connection, block, events.get(block.hash, []), payments, head, settings
                 )
             completed += await self._deepen(connection, head, settings)
             await connection.execute(
@@ -270,51 +275,46 @@ class Confirmer(Loop):
         if last.number % 64 == 0:
             await connection.execute(sql("blocks_trim"), self._chain, last.number - _KEEP_BLOCKS)
 
+    async def _payments(
+        self, connection: Connection, blocks: Iterable[Sequence[ChainEvent]]
+    ) -> Mapping[Identity, Record]:
+        """The payments that these blocks tell of, held for the rest of the commit."""
+        marks = [mark for events in blocks for mark in _marks(events)]
+        if not marks:
+            return {}
+        columns = [list(column) for column in zip(*set(marks), strict=True)]
+        rows = await connection.fetch(sql("landed_candidates"), self._chain, *columns)
+        return {(r["payment_token_address"], r["payer"], r["authorization_nonce"]): r for r in rows}
+
     async def _record(
         self,
         connection: Connection,
         block: Block,
         events: Sequence[ChainEvent],
+        payments: Mapping[Identity, Record],
         head: Block,
         settings: RuntimeSettings,
     ) -> int:
         """Write what one block proves; the number of payments it completed."""
         deep = head.number - block.number + 1 >= settings.payment_confirmations
-        found = uses(events)
-        cancelled = [e for e in events if isinstance(e, AuthorizationCanceled)]
-        marks = [u.event for u in found] + cancelled
-        if marks:
-            rows = await connection.fetch(
-                sql("landed_candidates"),
-                self._chain,
-                [e.address for e in marks],
-                [e.payer for e in marks],
-                [e.nonce for e in marks],
-            )
-            by_identity = {
-                (r["payment_token_address"], r["payer"], r["authorization_nonce"]): r for r in rows
-            }
-            landed, odd = (
-                [],
-                [
-                    by_identity[k]["id"]
-                    for e in cancelled
-                    if (k := (e.address, e.payer, e.nonce)) in by_identity
-                ],
-            )
-            for use in found:
-                row = by_identity.get((use.event.address, use.event.payer, use.event.nonce))
-                if row is None:
-                    continue
-                if pays(use, pay_to=row["pay_to"], amount=int(row["amount"])):
-                    landed.append((row["id"], use.event.tx_hash, use.event.log_index))
-                else:
-                    odd.append(row["id"])
-            if odd:
-                await connection.execute(sql("payments_need_lookup"), odd)
-            completed = await write_landed(connection, block, landed, deep=deep)
-        else:
-            completed = 0
+        landed = []
+        odd = [
+            row["id"]
+            for e in events
+            if isinstance(e, AuthorizationCanceled)
+            and (row := payments.get((e.address, e.payer, e.nonce))) is not None
+        ]
+        for use in uses(events):
+            row = payments.get((use.event.address, use.event.payer, use.event.nonce))
+            if row is None:
+                continue
+            if pays(use, pay_to=row["pay_to"], amount=int(row["amount"])):
+                landed.append((row["id"], use.event.tx_hash, use.event.log_index))
+            else:
+                odd.append(row["id"])
+        if odd:
+            await connection.execute(sql("payments_need_lookup"), odd)
+        completed = await write_landed(connection, block, landed, deep=deep)
         await self._minted(connection, block, events, deep=deep)
         return completed
 
@@ -440,6 +440,15 @@ class Confirmer(Loop):
         if time.monotonic() - self._lost_at < _LOST_S:
             raise RpcUnavailable(endpoint.name, "no known block is on this node's chain")
         return await block_at(endpoint, hex(max(0, min(lowest - 1, head.number))))
+
+
+def _marks(events: Sequence[ChainEvent]) -> list[Identity]:
+    """What is used or cancelled here: asset, payer, nonce."""
+    return [
+        (e.address, e.payer, e.nonce)
+        for e in events
+        if isinstance(e, AuthorizationUsed | AuthorizationCanceled)
+    ]
 
 
 def _gap(settings: RuntimeSettings) -> float:

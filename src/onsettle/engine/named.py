@@ -8,10 +8,15 @@ from onsettle.chain.endpoint import Endpoint
 from onsettle.chain.jsonrpc import Call, RpcError
 from onsettle.chain.reverts import is_revert
 
-# How nodes say that they do not read at a hash at all (EIP-1898, EIP-234). That they do not know
-# this one is said otherwise.
-_REFUSED = re.compile(r"invalid (argument|param|type|input)|unmarshal|not supported|unsupported")
-_INVALID_PARAMS = -32602
+# How nodes say that they do not read at a hash at all (EIP-1898, EIP-234).
+_REFUSED = re.compile(
+    r"invalid (argument|param|type|input)|unmarshal|deserializ|not supported|unsupported"
+    r"|(cannot|can't|can not|could not|unable to|failed to) (wrap|parse|decode|convert)"
+)
+# Invalid params; and a parse error, though what we send is JSON: of what a parameter may be.
+_REFUSING = {-32602, -32700}
+# That they do not know this one is said with the same codes (Hardhat), and is another thing.
+_NOT_KNOWN = re.compile(r"not found|can ?not be found|unknown block|header not found|missing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,10 @@ def refuses_hashes(answer: object) -> bool:
     """Whether this answer says that blocks can't be named by their hash here."""
     if not isinstance(answer, RpcError) or is_revert(answer):
         return False  # a contract says what it likes
-    return answer.code == _INVALID_PARAMS or _REFUSED.search(answer.message.lower()) is not None
+    text = answer.message.lower()
+    if _NOT_KNOWN.search(text):
+        return False
+    return answer.code in _REFUSING or _REFUSED.search(text) is not None
 
 
 def _at(call: Call, name: object) -> Call:

@@ -90,12 +90,12 @@ class Triage:
         """
         waiting = [(c, t.reason) for c, t in refused if t.undecided or view.behind]
         judged = [(c, t.reason) for c, t in refused if not (t.undecided or view.behind)]
-        opening = [(c, text) for c, text in judged if c.opening and _early(text)]
+        opening = [(c, text) for c, text in judged if c.opening and early(text)]
         own: list[tuple[Candidate, str]] = []
         strange: dict[tuple[str, str], list[tuple[Candidate, str]]] = defaultdict(list)
         for candidate, text in judged:
             asset = candidate.asset
-            if candidate.opening and _early(text):
+            if candidate.opening and early(text):
                 continue
             if asset not in passed and (asset in self._held or "pause" in text.lower()):
                 self._hold_asset(asset, text)
@@ -261,7 +261,7 @@ def _personal(text: str) -> bool:
     )
 
 
-def _early(text: str) -> bool:
+def early(text: str) -> bool:
     """Whether a revert may speak of a window that has not opened: in words, or without any."""
     lower = text.lower()
     return not text or text.startswith("0x") or ("valid" in lower and "invalid" not in lower)

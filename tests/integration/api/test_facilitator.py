@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
 from onsettle.local.payers import Payer
 from tests.harness.moves import mining, owner_says
-from tests.harness.stack import PRICE, eventually
+from tests.harness.stack import PAYEE, PRICE, domain_of, eventually
 from tests.integration.api.asking import Asked, ask, first, second
 from tests.integration.api.conftest import KEY, Api
 
@@ -205,6 +206,34 @@ def _late(api: Api, payer: Payer) -> Asked:
     body = api.stack.body(api.engine, payer, lifetime_s=3)["authorization"]
     asked["paymentPayload"]["payload"] = {"signature": body.pop("signature"), "authorization": body}
     return asked
+
+
+async def test_a_window_that_has_opened_since_the_last_block_is_open(guarded: Api) -> None:
+    """A chain that makes its blocks on demand stands still while nobody pays: its state still
+    refuses the payment, and the next block takes it, as `/settle` shows."""
+    [payer] = await guarded.stack.payers(1)
+    head = await guarded.stack.rpc.call("eth_getBlockByNumber", "latest", False)
+    assert isinstance(head, dict)
+    opens = int(head["timestamp"], 16) + 1
+
+    async def open_by_the_clock() -> bool:
+        return time.time() > opens + 1
+
+    await eventually(open_by_the_clock)
+    asked = second(guarded, payer)
+    body = payer.authorize(
+        domain_of(guarded.engine, guarded.stack.asset),
+        PAYEE,
+        PRICE,
+        valid_after=opens,
+        valid_before=int(time.time()) + 600,
+    )
+    asked["paymentPayload"]["payload"] = {"signature": body.pop("signature"), "authorization": body}
+    verified = await ask(guarded, "/verify", asked)
+    assert verified["isValid"], verified
+    async with mining(guarded.stack):
+        settled = await ask(guarded, "/settle", asked)
+    assert settled["success"], settled
 
 
 async def test_a_payer_without_the_money_is_not_valid_and_fails(guarded: Api) -> None:

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
+from onsettle.domain.authorization import payment_id
 from onsettle.engine import blocks, confirmer
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, alarms, becomes, payment, running, transactions
@@ -208,3 +211,57 @@ async def test_a_node_that_takes_no_hashes_is_read_by_numbers(
             await held.all_are(engine, ids, "completed")
             await held.all_minted(engine, 2)
         assert await held.token_balance(PAYEE) == 2 * PRICE
+
+
+async def test_many_blocks_in_one_commit_wait_for_nobody_who_waits_for_them(
+    held: Stack, node: FaultProxy
+) -> None:
+    """Two blocks are taken in at once, and the payment of the second has the lower id: a session
+    that holds it, and wants the other next as every statement does, gets that one too."""
+    async with running(held, finality_blocks=5) as engine:
+        bodies = [held.body(engine, payer) for payer in await held.payers(2)]
+        by_id = sorted(bodies, key=lambda body: _id_of(engine, body))
+        await _stands_at(engine, await held.height())
+        lag = node.script("frozen")
+        for body in reversed(by_id):
+            [one] = await accepted(engine, [body])
+            await becomes(engine, one, "sent")
+            await held.mine()
+        low, high = (_id_of(engine, body) for body in by_id)
+        session = await asyncpg.connect(held.dsn)
+        try:
+            holding = session.transaction()
+            await holding.start()
+            lock = "select id from payment_queue where id = $1 for update"
+            await session.execute(lock, low)
+            node.stop(lag)
+            await eventually(lambda: _waited_for(held.dsn))
+            await session.execute(f"{lock} nowait", high)
+            await holding.rollback()
+        finally:
+            await session.close()
+        await held.all_are(engine, [low, high], "completed")
+
+
+def _id_of(engine: Engine, body: dict[str, Any]) -> UUID:
+    auth = body["authorization"]
+    return payment_id(
+        chain_id=only_network(engine).chain_id,
+        asset=body["asset"],
+        payer=auth["from"],
+        nonce=auth["nonce"],
+    )
+
+
+async def _waited_for(dsn: str) -> bool:
+    """Whether some session waits for a row that another one holds."""
+    session = await asyncpg.connect(dsn)
+    try:
+        return bool(
+            await session.fetchval(
+                "select count(*) from pg_stat_activity where datname = current_database()"
+                " and wait_event_type = 'Lock'"
+            )
+        )
+    finally:
+        await session.close()

@@ -69,6 +69,20 @@ class TestKnown:
         entry = log(topics, "0x" + data.hex())
         assert decode_log(entry) == Minted(**PLACE, to=BOB, amount=5, key=NONCE)
 
+    @pytest.mark.parametrize("indexed", [(), (0,), (2,), (0, 1), (0, 2), (0, 1, 2)])
+    def test_the_key_of_a_mint_is_found_wherever_it_stands(self, indexed: tuple[int, ...]) -> None:
+        """Topics come first, each part in the order of the arguments."""
+        arguments = [padded(BOB), f"0x{10**18:064x}", NONCE]
+        topics = [arguments[at] for at in indexed]
+        data = "".join(word[2:] for at, word in enumerate(arguments) if at not in indexed)
+        entry = log([abi.TOPIC_TOKENS_MINTED, *topics], "0x" + data)
+        assert decode_log(entry) == Minted(**PLACE, to=BOB, amount=10**18, key=NONCE)
+
+    def test_a_key_that_is_no_hash_stands_where_most_tokens_have_it(self) -> None:
+        key = f"0x{7:064x}"
+        entry = log([abi.TOPIC_TOKENS_MINTED, padded(BOB), key], f"0x{5:064x}")
+        assert decode_log(entry) == Minted(**PLACE, to=BOB, amount=5, key=key)
+
     def test_upper_case_answers_become_lower_case(self) -> None:
         shouting = {
             key: value.upper().replace("0X", "0x") if isinstance(value, str) else value

@@ -113,6 +113,15 @@ class TestDomain:
         token.answers[abi.DOMAIN_SEPARATOR] = separator("Signing name", "1")
         assert (await read_domain(endpoint, CHAIN, TOKEN)).name == "Signing name"
 
+    async def test_without_a_separator_eip712_domain_goes_before_version(
+        self, token: Token, endpoint: Endpoint
+    ) -> None:
+        """`version()` is that of the code in many tokens, not what payers sign."""
+        del token.answers[abi.DOMAIN_SEPARATOR]
+        token.answers[abi.VERSION] = string("4.2.0")
+        token.answers[abi.EIP712_DOMAIN] = described("USD Coin", "1")
+        assert (await read_domain(endpoint, CHAIN, TOKEN)).version == "1"
+
     async def test_a_name_in_one_word(self, token: Token, endpoint: Endpoint) -> None:
         token.answers[abi.NAME] = b"Maker".ljust(32, b"\0")
         token.answers[abi.DOMAIN_SEPARATOR] = separator("Maker", "2")
@@ -166,6 +175,24 @@ class TestRefused:
         self, token: Token, endpoint: Endpoint, name: bytes
     ) -> None:
         token.answers[abi.NAME] = name
+        assert await refused(endpoint) == "asset_unreadable"
+
+    @pytest.mark.parametrize("name", ["", "nul\0", "evil\nname", "x" * 101])
+    async def test_a_described_name_nobody_can_read(
+        self, token: Token, endpoint: Endpoint, name: str
+    ) -> None:
+        """Nor can the database keep U+0000: it is this token's trouble alone."""
+        del token.answers[abi.VERSION], token.answers[abi.DOMAIN_SEPARATOR]
+        token.answers[abi.EIP712_DOMAIN] = described(name, "1")
+        assert await refused(endpoint) == "asset_unreadable"
+
+    @pytest.mark.parametrize("fields", [0x0D, 0x1F])
+    async def test_a_domain_of_other_fields_is_not_what_we_check(
+        self, token: Token, endpoint: Endpoint, fields: int
+    ) -> None:
+        """Without a version, or with a salt: no signature of a payer would ever be found good."""
+        del token.answers[abi.DOMAIN_SEPARATOR]
+        token.answers[abi.EIP712_DOMAIN] = bytes([fields]) + described("USD Coin", "2")[1:]
         assert await refused(endpoint) == "asset_unreadable"
 
     async def test_impossible_decimals(self, token: Token, endpoint: Endpoint) -> None:

@@ -9,8 +9,9 @@ from onsettle.chain.jsonrpc import Call
 from onsettle.domain.evidence import Minted
 from onsettle.domain.payment import PaymentStatus
 from onsettle.engine.audit.ledger import Ledger
-from onsettle.engine.audit.node import Chain, ask, read_receipts
+from onsettle.engine.audit.node import Chain, read_receipts
 from onsettle.engine.audit.report import Report
+from onsettle.engine.named import read_at
 from onsettle.store.database import Record
 
 
@@ -27,11 +28,16 @@ async def check_mints(ledger: Ledger, chain: Chain, report: Report) -> None:
 
 
 def _events(chain: Chain) -> dict[tuple[str, str], list[Minted]]:
-    """Mints by token and key: those of all blocks, and those in receipts that we know."""
-    whole = {(e.tx_hash, e.log_index): e for e in chain.events if isinstance(e, Minted)}
-    whole |= {(e.tx_hash, e.log_index): e for e in chain.minted}
+    """Mints by token and key: those in receipts that we know, and those of all blocks.
+
+    A transaction is counted from one of them. Its logs have the same index in both by the standard,
+    and yet there are nodes that count them from 0 in each receipt.
+    """
+    whole = [e for e in chain.events if isinstance(e, Minted)]
+    told = {e.tx_hash for e in whole}
+    whole += [e for e in chain.minted if e.tx_hash not in told]
     found: dict[tuple[str, str], list[Minted]] = defaultdict(list)
-    for event in whole.values():
+    for event in whole:
         found[event.address, event.key].append(event)
     return found
 
@@ -69,15 +75,13 @@ def _place(row: Record) -> tuple[str, str]:
 
 async def _minted(rows: list[Record], chain: Chain) -> dict[Any, bool | None]:
     """`hasMinted` of each row at the head, whoever minted it; None: not answered."""
-    at = {"blockHash": chain.head.hash, "requireCanonical": True}
     calls = [
         Call(
-            "eth_call",
-            ({"to": r["token_address"], "data": "0x" + abi.has_minted(r["key"]).hex()}, at),
+            "eth_call", ({"to": r["token_address"], "data": "0x" + abi.has_minted(r["key"]).hex()},)
         )
         for r in rows
     ]
-    answers = await ask(chain.endpoint, calls) if calls else []
+    answers = await read_at(chain.endpoint, chain.head, calls)
     return {r["id"]: _truth(answer) for r, answer in zip(rows, answers, strict=True)}
 
 

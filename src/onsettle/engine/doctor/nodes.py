@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 
 from onsettle.chain.endpoint import Endpoint
-from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
+from onsettle.chain.jsonrpc import Call, RpcError, RpcUnavailable
 from onsettle.chain.rpc import MAX_LAG_BLOCKS, Pool
 from onsettle.domain.settings import NODES_KEEP
 from onsettle.engine.doctor.findings import Findings
+from onsettle.engine.named import Block, read_at
 from onsettle.engine.network import number
 
 # Endpoints are compared this far below the lowest head, where they must agree.
@@ -23,6 +24,10 @@ class Seen:
     head: int
     hash: str
     time: int
+
+    @property
+    def block(self) -> Block:
+        return Block(number=self.head, hash=self.hash, time=self.time)
 
 
 async def check_endpoints(
@@ -121,16 +126,25 @@ async def _check_agreement(found: Findings, seen: dict[Endpoint, Seen]) -> None:
             block = await endpoint.call("eth_getBlockByNumber", hex(height), False)
             if isinstance(block, dict):
                 hashes[endpoint] = str(block.get("hash"))
-            await _read_state(endpoint, view.hash)
+            await _read_state(endpoint, view.block)
         except RpcError as error:
             found.fail(
                 "endpoint",
-                f"does not read at a block hash (EIP-1898): {error}",
+                f"does not read state at block {view.head}: {error}",
                 "use another endpoint: without it nothing negative can be proven",
                 endpoint.name,
             )
         except RpcUnavailable as error:
             found.warn("endpoint", str(error), "check it again", endpoint.name)
+        else:
+            if not endpoint.reads_by_hash:
+                found.warn(
+                    "endpoint",
+                    "does not read at a block hash (EIP-1898): numbers are used, between two looks"
+                    " at the hash, which takes more requests",
+                    "use another endpoint, or see to it that one node alone stands behind this one",
+                    endpoint.name,
+                )
     if len(set(hashes.values())) > 1:
         told = ", ".join(f"{e.name}: {hash_[:12]}" for e, hash_ in hashes.items())
         found.fail(
@@ -150,7 +164,9 @@ async def _check_depth(found: Findings, seen: dict[Endpoint, Seen], confirmation
             block = await endpoint.call("eth_getBlockByNumber", hex(height), False)
             if not isinstance(block, dict):
                 raise RpcError(None, f"it does not know block {height}")
-            await _read_state(endpoint, str(block.get("hash")))
+            await _read_state(
+                endpoint, Block(number=height, hash=str(block.get("hash")), time=view.time)
+            )
         except (RpcError, RpcUnavailable) as error:
             found.warn(
                 "depth",
@@ -163,6 +179,9 @@ async def _check_depth(found: Findings, seen: dict[Endpoint, Seen], confirmation
             found.ok("depth", f"has state {confirmations} blocks deep", endpoint.name)
 
 
-async def _read_state(endpoint: Endpoint, block_hash: str) -> None:
-    at = {"blockHash": block_hash, "requireCanonical": True}
-    await endpoint.call("eth_getTransactionCount", "0x" + "00" * 20, at)
+async def _read_state(endpoint: Endpoint, block: Block) -> None:
+    [answer] = await read_at(
+        endpoint, block, [Call("eth_getTransactionCount", ("0x" + "00" * 20,))]
+    )
+    if isinstance(answer, Exception):
+        raise answer
