@@ -253,13 +253,15 @@ async def test_an_embedded_database_that_does_not_start_is_not_waited_for(
         conf = find_place(data_folder).cluster / "postgresql.conf"
         good = conf.read_text()
         conf.write_text(good + "\nnot_a_setting = 1\n")
-        os.kill(postmaster(data_folder), signal.SIGKILL)
-        await eventually(tried)
-        await ended(working)
-        starting = await worker()
-        await eventually(tried)
-        await ended(starting)
-        conf.write_text(good)
+        try:
+            os.kill(postmaster(data_folder), signal.SIGKILL)
+            await eventually(tried)
+            await ended(working)
+            starting = await worker()
+            await eventually(tried)
+            await ended(starting)
+        finally:
+            conf.write_text(good)
 
 
 async def test_a_rolling_restart_of_two_workers_loses_nothing(two_wallets: Stack) -> None:
