@@ -5,32 +5,15 @@ from datetime import datetime
 from uuid import UUID
 
 from onsettle.engine.confirmer import Confirmer
-from onsettle.engine.loop import Loop
 from onsettle.engine.minter import MintFeed
 from onsettle.engine.sender import PaymentFeed
-from onsettle.engine.wallet import WalletLoop
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
 from tests.harness.books import accepted, in_force, mints, running, transactions
+from tests.harness.loops import ticked, wallet_of
 from tests.harness.stack import Stack, eventually, only_network
 
 _TEN_MINUTES = 600_000
-
-
-def wallet_of(engine: Engine, kind: str) -> WalletLoop:
-    [wallet] = [wallet for wallet in engine.worker._wallets if wallet.kind == kind]
-    return wallet
-
-
-async def ticked(loop: Loop) -> None:
-    """A whole tick of this loop has passed: it began and ended after the call."""
-
-    async def began() -> bool:
-        return not loop.wake.is_set()
-
-    for _ in range(2):
-        loop.wake.set()
-        await eventually(began, every_s=0.005)
 
 
 async def written_at(engine: Engine, key: str) -> datetime:
