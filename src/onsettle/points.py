@@ -1,7 +1,8 @@
 """Named points just before and just after every commit and every outside effect.
 
 They do nothing, unless a test arms one: `ONSETTLE_POINT=kill:<name>` ends this process there as a
-power cut would (SIGKILL), `stop:<name>` freezes it there (SIGSTOP); `<name>#3`: at the third time.
+power cut would (SIGKILL), `stop:<name>` freezes it there (SIGSTOP); `<name>#3`: at the third time;
+`<name>@<file>`: not before there is such a file.
 `trace:<file>` writes down which points are reached, each once.
 The names need no list: a transaction is named by the function that opens it, a single statement by
 its query, a call to the outside by what it does; `:before` and `:after` tell the two sides.
@@ -22,14 +23,16 @@ class _Armed:
 
     def __init__(self, text: str) -> None:
         self._how, _, self._where = text.partition(":")
-        self._name, _, times = self._where.partition("#")
+        point, _, mark = self._where.partition("@")
+        self._mark = Path(mark) if mark else None
+        self._name, _, times = point.partition("#")
         self._left = int(times or 1)
         self._seen: set[str] = set()
 
     def reached(self, name: str) -> None:
         if self._how == "trace":
             self._trace(name)
-        elif name == self._name:
+        elif name == self._name and (self._mark is None or self._mark.exists()):
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), _SIGNALS[self._how])

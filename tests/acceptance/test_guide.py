@@ -16,6 +16,7 @@ from tests.harness.books import (
     by_hand,
     in_force,
     journal,
+    obeyed,
     payment,
     quick,
     transactions,
@@ -285,7 +286,8 @@ async def test_an_emergency_stop_keeps_what_waits_and_confirms_what_is_out(held:
         await in_force(held, engine, payment_mode="sync")
         waiting = await accepted(engine, [held.body(engine, payer) for payer in payers[2:]])
         (await onsettle(env, "pause", "--yes")).ok()
-        await in_force(held, engine, payments_paused=True, payment_mode="async")
+        await obeyed(engine, payments_paused=True)
+        await in_force(held, engine, payment_mode="async")
         assert await asked(held, guide.QUEUE_DEPTH) == [{"count": 2}]
         await held.mine()
         await held.all_are(engine, out, "completed")
@@ -326,6 +328,8 @@ async def test_the_log_of_a_terminal_has_the_guides_lines(held: Stack) -> None:
         assert any("reason=timeout" in line for line in lines), lines
         told = (await onsettle(env, "logs", "--lines", "100")).ok()
         assert f"{ids[0]}  sent -> completed  landed" in told.out
+        for where in ("stderr", "ONSETTLE_LOG_FORMAT", "journalctl", "container", "cluster/log"):
+            assert where in told.err, where
         failed = (await onsettle(env, "logs", "--failed", "--json")).ok().json
         assert [row["payment_id"] for row in failed] == [str(timed_out)]
 

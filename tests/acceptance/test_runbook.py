@@ -3,7 +3,7 @@
 import re
 import secrets
 import shlex
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -11,12 +11,26 @@ from uuid import UUID
 import pytest
 
 from onsettle.engine import confirmer
+from onsettle.engine.janitor import Janitor
+from onsettle.engine.request import Refused
 from onsettle.local.payers import Payer
 from onsettle.runtime import Engine
 from tests.acceptance import guide
-from tests.harness.books import accepted, alarms, becomes, by_hand, in_force, payment, quick
+from tests.harness.books import (
+    LogLines,
+    accepted,
+    alarms,
+    becomes,
+    by_hand,
+    in_force,
+    obeyed,
+    payment,
+    quick,
+)
 from tests.harness.commands import Answer, onsettle
-from tests.harness.moves import ahead, by_key, drop, owner_says, transfer_of
+from tests.harness.moves import ahead, by_key, drop, owner_says, pool_hashes, transfer_of
+from tests.harness.older import OlderServer
+from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack, eventually, only_network
 
 _ROOT = Path(__file__).parents[2]
@@ -42,8 +56,16 @@ class Scene:
     stack: Stack
     engine: Engine
     payer: Payer
+    proxy: FaultProxy
+    #: A database with nothing in it.
+    empty: str
+    log: LogLines
     ids: list[UUID] = field(default_factory=list)
     said: dict[str, Answer] = field(default_factory=dict)
+    #: What is looked at when a command has ended, by its first two words.
+    then: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    #: Of the commands' environment.
+    more: dict[str, str] = field(default_factory=dict)
 
     async def sent(self) -> None:
         """A payment that a node has and no block holds."""
@@ -56,21 +78,33 @@ class Scene:
         assert command[0] == "onsettle"
         known = {"<payment>": str(self.ids[0]) if self.ids else "", "<wallet>": self.wallet}
         words = [known.get(word, word) for word in command[1:]]
-        answer = await onsettle(self.stack.process_environment(), *words)
+        answer = await onsettle(self.stack.process_environment(**self.more), *words)
         if words[0] in _TELLING:
             assert answer.code in (0, 1, 3), (words, answer)
             assert "Traceback" not in answer.err
         else:
             answer.ok()
-        self.said[" ".join(words[:2])] = answer
+        name = " ".join(words[:2])
+        self.said[name] = answer
+        if name in self.then:
+            await self.then.pop(name)()
 
-    async def reads(self, key: str, value: int) -> None:
-        """The engine works by this setting."""
+    async def pay(self, payers: int) -> list[UUID]:
+        """Payments of so many new payers, who are funded in a block."""
+        found = await self.stack.payers(payers)
+        ids = await accepted(self.engine, [self.stack.body(self.engine, each) for each in found])
+        self.ids += ids
+        return ids
 
-        async def read() -> bool:
-            return bool(getattr(await self.engine.settings.get(), key) == value)
+    async def waits(self, words: str) -> None:
+        """A loop has logged that it waits for this."""
 
-        await eventually(read)
+        async def logged() -> bool:
+            return any(
+                line["event"] == "loop_waits" and words in line["problem"] for line in self.log
+            )
+
+        await eventually(logged)
 
     @property
     def wallet(self) -> str:
@@ -150,22 +184,68 @@ async def _unminted(now: Scene) -> Made:
 
 @scene("Stop everything")
 async def _stop(now: Scene) -> Made:
+    payers = await now.stack.payers(2)
     await now.sent()
+    [out] = now.ids
+    await in_force(now.stack, now.engine, payment_mode="sync")
+    bodies = [now.stack.body(now.engine, each) for each in payers]
+    waiting = await accepted(now.engine, bodies)
+    now.ids += waiting
+
+    async def paused() -> None:
+        await obeyed(now.engine, payments_paused=True)
+        await in_force(now.stack, now.engine, payment_mode="async")
+        [refused] = await now.engine.intake.submit_many([now.stack.body(now.engine, now.payer)])
+        assert isinstance(refused, Refused)
+        await now.stack.mine()
+        await now.stack.all_are(now.engine, [out], "completed")
+
+    now.then["pause --yes"] = paused
     yield
-    assert "1" in now.said["psql -c"].out
+    assert "payments are paused, 2 wait" in now.said["status"].out
+    assert now.said["psql -c"].out.split() == ["count", "-------", "2", "(1", "row)"]
+    await now.stack.all_are(now.engine, waiting, "sent")
 
 
 @scene("Back to one batch at a time")
 async def _sync(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await in_force(now.stack, now.engine, payment_batch_size=1)
+    await now.sent()
+
+    async def done() -> bool:
+        """With a block for whatever is out."""
+        found = await now.stack.statuses(now.engine, now.ids)
+        assert found.count("sent") + found.count("processing") <= 1, found
+        if "sent" in found:
+            await now.stack.mine()
+        return set(found) == {"completed"}
+
+    async def one_by_one() -> None:
+        await obeyed(now.engine, payment_mode="sync")
+        await now.pay(2)
+        await eventually(done)
+
+    now.then["settings payment_mode"] = one_by_one
     yield
+    await obeyed(now.engine, payment_mode="async")
+    await now.stack.all_are(now.engine, await now.pay(3), "sent")
 
 
 @scene("The queue grows, or the node complains about our rate")
 async def _rate(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    limit = now.proxy.script("rate_limit", amount=0.1)
+    await now.waits("429")
+    now.proxy.stop(limit)
+    await in_force(now.stack, now.engine, payment_batch_interval_ms=600_000)
+    payers = await now.stack.payers(2)
+    await now.sent()
+    bodies = [now.stack.body(now.engine, each) for each in payers]
+    waiting = await accepted(now.engine, bodies)
+    assert await now.stack.statuses(now.engine, waiting) == ["pending"] * 2
     yield
-    await now.reads("rpc_requests_per_second", 200)
+    await obeyed(now.engine, rpc_requests_per_second=200, payment_batch_size=100)
+    await now.stack.all_are(now.engine, waiting, "sent")
+    now.ids += waiting
 
 
 @scene('"nonce too low", or the alarm `foreign_pending`')
@@ -200,16 +280,27 @@ async def _no_token(now: Scene) -> Made:
 async def _dear(now: Scene) -> Made:
     await now.sent()
     yield
-    await now.reads("max_fee_gwei", 800)
+    await obeyed(now.engine, max_fee_gwei=800)
 
 
 @scene("A gap in the nonces")
 async def _gap(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
-    await now.stack.all_are(now.engine, now.ids, "completed")
-    await now.stack.all_minted(now.engine, 1)
+    payers = await now.stack.payers(2)
+    await now.stack.hold_blocks()
+    now.proxy.script("ok_but_dropped", "eth_sendRawTransaction", times=1)
+    for each in payers:
+        now.ids += await accepted(now.engine, [now.stack.body(now.engine, each)])
+        await now.stack.all_are(now.engine, now.ids, "sent")
+    out = [(await payment(now.engine, each))["tx_hash"] for each in now.ids]
+    assert await pool_hashes(now.stack, now.wallet) == out[1:]
     yield
     assert now.said["verify"].code == 0
+    await in_force(now.stack, now.engine, fee_bump_after_ms=1000)
+
+    async def whole() -> bool:
+        return await pool_hashes(now.stack, now.wallet) == out
+
+    await eventually(whole)
 
 
 @scene("A wallet has no gas")
@@ -235,19 +326,35 @@ async def _dry(now: Scene) -> Made:
 
 @scene("The alarm `wallet_without_key`")
 async def _unkeyed(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
-    await by_hand(
-        now.stack, "insert into alarms values ('wallet_without_key', $1, 'planted')", now.wallet
-    )
-    yield
-    assert "No alarm" in now.said["alarms"].out or "wallet_without_key" in now.said["alarms"].out
+    await now.sent()
+    await now.engine.stop()
+
+    async def standing(count: int) -> bool:
+        await Janitor(now.engine.db).tick()
+        return len(await alarms(now.engine, "wallet_without_key")) == count
+
+    async with now.stack.engine(payment_keys="0x" + secrets.token_hex(32)):
+        await eventually(lambda: standing(1))
+        yield
+    assert f"wallet_without_key  {now.wallet}" in now.said["alarms"].out
+    assert now.wallet in now.said["wallets"].out
+    async with now.stack.engine():
+        await eventually(lambda: standing(0))
+        await now.stack.release_blocks()
+        await now.stack.all_are(now.engine, now.ids, "completed")
 
 
 @scene("A node is down, lags behind or disagrees")
 async def _node(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
+    await now.sent()
+    now.proxy.script("drop")
+    await now.waits("RpcUnavailable")
+    await now.stack.mine()
     yield
-    assert "endpoint" in now.said["doctor"].out
+    assert f"FAIL endpoint {now.proxy.url}" in now.said["doctor"].out
+    assert now.said["doctor"].code == 1
+    assert await now.stack.statuses(now.engine, now.ids) == ["sent"]
+    now.proxy.clear()
 
 
 @scene("The alarms `used_elsewhere` and `reversed`")
@@ -323,12 +430,19 @@ async def _unset(now: Scene) -> Made:
 
 @scene("After an upgrade, or a restored backup")
 async def _upgraded(now: Scene) -> Made:
-    now.ids = await accepted(now.engine, [now.stack.body(now.engine, now.payer)])
-    await now.stack.all_are(now.engine, now.ids, "completed")
-    await now.stack.all_minted(now.engine, 1)
+    await now.engine.stop()
+    now.more["database_url"] = now.stack.dsn = now.empty
+    async with OlderServer.on(now.stack) as older:
+        await older.make_tables()
+        waiting = await older.insert(older.authorization(now.payer))
     yield
-    assert "up to date" in now.said["migrate"].out
+    assert "would apply" in now.said["migrate --dry-run"].out
+    assert "taken over: 1 payments" in now.said["migrate"].out
     assert now.said["verify"].code == 0
+    async with now.stack.engine() as engine:
+        await now.stack.all_are(engine, [waiting], "completed")
+        await now.stack.all_minted(engine, 1)
+        await now.stack.verified(engine)
 
 
 def test_each_entry_has_commands_and_a_scene() -> None:
@@ -338,13 +452,23 @@ def test_each_entry_has_commands_and_a_scene() -> None:
 
 
 @pytest.mark.parametrize("title", SCENES)
-async def test_an_entry_does_what_it_says(stack: Stack, title: str) -> None:
+async def test_an_entry_does_what_it_says(
+    stack: Stack, empty: str, log_lines: LogLines, title: str
+) -> None:
     """In its situation the entry's commands work as typed, and afterwards the payment is
     completed, once."""
+    async with FaultProxy(stack.rpc_url) as proxy:
+        stack.rpc_url = proxy.url
+        await _played(stack, proxy, empty, log_lines, title)
+
+
+async def _played(
+    stack: Stack, proxy: FaultProxy, empty: str, log_lines: LogLines, title: str
+) -> None:
     async with stack.engine() as engine:
         await quick(stack, engine)
         [payer] = await stack.payers(1)
-        now = Scene(stack, engine, payer)
+        now = Scene(stack, engine, payer, proxy, empty, log_lines)
         made = SCENES[title](now)
         await anext(made)
         for command in entries()[title]:

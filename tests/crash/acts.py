@@ -165,13 +165,9 @@ async def unpaused(world: World) -> None:
     await decree(world, world.stack.asset, "unpause()")
 
 
-async def reorg(world: World) -> None:
-    """The block of a completed payment is dropped, and the payment lands again."""
-    at = await world.pay()
-    if not await world.is_(at, "completed") or not await world.minted(at):
-        return
-    await world.followed()
-    await world.stack.rpc.call("anvil_reorg", 3, [])
+async def take_back(world: World, blocks: int) -> None:
+    """The newest blocks are dropped; once that was noticed, there are new ones."""
+    await world.stack.rpc.call("anvil_reorg", blocks, [])
 
     async def noticed() -> bool:
         [row] = await world.sql(
@@ -180,8 +176,17 @@ async def reorg(world: World) -> None:
         )
         return bool(row["n"])
 
-    await world.until(noticed, within_s=3)
+    await world.until(noticed, within_s=20)
     await world.automine()
+
+
+async def reorg(world: World) -> None:
+    """The block of a completed payment is dropped, and the payment lands again."""
+    at = await world.pay()
+    if not await world.is_(at, "completed") or not await world.minted(at):
+        return
+    await world.followed()
+    await take_back(world, 3)
     await world.minted(at)
 
 

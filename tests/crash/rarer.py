@@ -6,7 +6,7 @@ import asyncpg
 from aiohttp import web
 
 from onsettle.chain import abi
-from tests.crash.acts import cheap_again, decree, hears
+from tests.crash.acts import cheap_again, decree, hears, take_back
 from tests.crash.world import ADOPTION_LOCK, World
 from tests.harness.moves import STRANGER, ahead, block_payer
 from tests.harness.older import OlderServer
@@ -164,6 +164,35 @@ async def pack(world: World) -> None:
     for at in places[1:]:
         await world.is_(at, "completed")
     await world.is_(places[0], "failed")
+
+
+async def pack_lands(world: World) -> None:
+    """Four payments share a transaction: its block is taken in, taken back, and taken in again."""
+    places = [await world.pay(payer=payer) for payer in await world.stack.payers(4)]
+    await world.stack.hold_blocks()
+    await world.sql("update wallets set paused = false where role = 'payment'")
+    for at in places:
+        if not await world.is_(at, "sent"):
+            return
+    await world.followed()
+    world.mark.touch()
+    await world.stack.mine()
+    for at in places:
+        if not await world.is_(at, "completed"):
+            return
+    await world.automine()
+    for at in places:
+        if not await world.minted(at):
+            return
+    await world.followed()
+    await take_back(world, 4)
+
+    async def stands_again() -> bool:
+        return not await world.sql(
+            "select 1 from payment_queue where status = 'completed' and block_number is null"
+        )
+
+    await world.until(stands_again)
 
 
 async def unpacked(world: World) -> None:

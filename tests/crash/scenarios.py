@@ -42,6 +42,7 @@ from tests.crash.rarer import (
     open_again,
     operator,
     pack,
+    pack_lands,
     packs,
     unpacked,
 )
@@ -100,6 +101,7 @@ SCENARIOS = [
         before=packs,
         calm=unpacked,
         always=(
+            "sign:before",
             "sign:after",
             "broadcast:before",
             "broadcast:after",
@@ -108,6 +110,19 @@ SCENARIOS = [
             "replace:after",
             "resolver.Resolver._move:before",
             "resolver.Resolver._move:after",
+        ),
+    ),
+    Scenario(
+        name="pack lands",
+        act=pack_lands,
+        before=packs,
+        calm=unpacked,
+        marked=True,
+        only=(
+            "confirmer.Confirmer._advance:before",
+            "confirmer.Confirmer._advance:after",
+            "confirmer.Confirmer._rewind:before",
+            "confirmer.Confirmer._rewind:after",
         ),
     ),
     Scenario(name="retry", act=retry, calm=cheap_again, by_command=True),

@@ -1,7 +1,5 @@
 """A process that dies at any point of its work loses nothing and doubles nothing."""
 
-import os
-
 import pytest
 
 from tests.crash.scan import every_point
@@ -20,18 +18,6 @@ _QUICK = {
 }
 
 
-_EFFECTS = ("sign", "replace", "fill", "broadcast", "handler", "settings_change")
-
-
-def _both_sides(point: str) -> bool:
-    """Where the two sides differ in what the database or the world knows.
-
-    Before a single statement all is as after what came before it: that is a point of its own.
-    """
-    name, _, side = point.partition(":")
-    return side == "after" or "." in name or name in _EFFECTS
-
-
 async def _points(world: World, scenario: Scenario, met: set[str]) -> list[str]:
     reached = [p for p in await trace(world, scenario) if p in every_point()]
     asked = {*scenario.only, *scenario.always}
@@ -41,9 +27,7 @@ async def _points(world: World, scenario: Scenario, met: set[str]) -> list[str]:
         return list(scenario.only)
     new = [p for p in reached if p not in met or p in scenario.always]
     met.update(reached)
-    if os.environ.get("ONSETTLE_EVERY_POINT"):
-        return new
-    return [p for p in new if _both_sides(p)]
+    return new
 
 
 async def _killed(world: World, scenario: Scenario, point: str) -> bool:

@@ -192,6 +192,11 @@ class World:
 
         await self.until(there)
 
+    @property
+    def mark(self) -> Path:
+        """From when this file is there, a marked scenario may be killed."""
+        return self.stack.folder / "mark"
+
     async def automine(self) -> None:
         await self.stack.rpc.call("evm_setAutomine", True)
         await self.stack.mine()
@@ -212,6 +217,8 @@ class Scenario:
     only: tuple[str, ...] = ()
     #: A command of an operator is killed, and the service stays.
     by_command: bool = False
+    #: Killed only after `act` has set the mark: the points are met before that too.
+    marked: bool = False
 
 
 async def begin(world: World, scenario: Scenario, point: str) -> None:
@@ -236,7 +243,10 @@ async def trace(world: World, scenario: Scenario) -> list[str]:
 
 async def kill_at(world: World, scenario: Scenario, point: str) -> bool:
     """Whether the service died there. What it left behind is the next one's to finish."""
-    await begin(world, scenario, f"kill:{point}")
+    world.mark.unlink(missing_ok=True)
+    await begin(
+        world, scenario, f"kill:{point}@{world.mark}" if scenario.marked else f"kill:{point}"
+    )
     try:
         await world.process.ready()
         await scenario.act(world)

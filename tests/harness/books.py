@@ -51,6 +51,11 @@ async def quick(stack: Stack, engine: Engine, **settings: object) -> None:
 async def in_force(stack: Stack, engine: Engine, **settings: object) -> None:
     """Write settings, and wait until this engine works by them."""
     await stack.set(engine, **settings)
+    await obeyed(engine, **settings)
+
+
+async def obeyed(engine: Engine, **settings: object) -> None:
+    """Wait until this engine works by settings that somebody else has written."""
 
     async def read() -> bool:
         found = await engine.settings.get()

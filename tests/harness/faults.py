@@ -105,6 +105,18 @@ def _timeout(_random: Random, amount: float | None) -> Fault:
     return fault
 
 
+def _late(_random: Random, amount: float | None) -> Fault:
+    """The node does what it is asked to at once, and says so when nobody waits any more."""
+
+    async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
+        answers = await then(calls)
+        if struck(calls, hit):
+            await asyncio.sleep(15.0 if amount is None else amount)
+        return answers
+
+    return fault
+
+
 def _rate_limit(_random: Random, amount: float | None) -> Fault:
     async def fault(calls: Sequence[Request], *, then: Handler, hit: Hit) -> list[Answer]:
         if struck(calls, hit):
@@ -315,6 +327,7 @@ FAULTS: dict[str, Made] = {
         _SEND, _changed(lambda call, _answer: error(call, -32000, "internal error"))
     ),
     "accept_but_timeout": _only(_SEND, _timeout),
+    "accept_but_late": _only(_SEND, _late),
     "ok_but_dropped": _only(_SEND, _instead(_taken)),
     "already_known": _only(_SEND, _instead(lambda call: error(call, -32000, "already known"))),
     "nonce_too_low": _only(

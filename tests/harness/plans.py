@@ -59,8 +59,8 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "mints_by_ids": ([_MINT],),
     "payment_get": (_PAYMENT,),
     "payments_pending_count": (1_000_000,),
-    "recovery_journal": (100, 0),
-    "recovery_failures": (100, 0),
+    "recovery_journal": (100, 0, [7]),
+    "recovery_failures": (100, 0, [7]),
     "janitor_attempts": (0, 604_800.0, 2000),
     "janitor_events": (0, 7_776_000.0, 2000),
 }

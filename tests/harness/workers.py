@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from onsettle.runtime import Engine
 from tests.harness.books import by_hand
 from tests.harness.commands import ENTRY
 from tests.harness.stack import Stack, eventually
@@ -86,3 +87,15 @@ async def end_leases(stack: Stack) -> None:
         await by_hand(stack, f"update {table} set lease_until = now() - interval '1 second'")
     # A worker that is gone takes no share of the wallets.
     await by_hand(stack, "update workers set seen_at = now() - interval '1 hour'")
+
+
+async def seen_again(engine: Engine) -> None:
+    """Wait until a worker that was taken for dead has worked on."""
+
+    async def there() -> bool:
+        rows = await engine.db.pool.fetch(
+            "select 1 from workers where seen_at > now() - interval '5 seconds'"
+        )
+        return len(rows) > 1
+
+    await eventually(there)

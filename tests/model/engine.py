@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from onsettle.chain.answers import SendKind, classify
 from onsettle.chain.jsonrpc import RpcError, RpcUnavailable
@@ -21,6 +22,7 @@ from onsettle.domain.outcome import (
 from onsettle.domain.payment import PaymentStatus, Reason, allowed
 from onsettle.domain.recovery import Verdict, rule
 from tests.model.chain import Authorization, Block, ModelChain, Transaction
+from tests.model.outbox import CHANNELS, Listeners, Message, id_of
 
 S = PaymentStatus
 _CAP = 500
@@ -96,6 +98,7 @@ class Books:
     payments: dict[str, Payment] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     mints: dict[str, Mint] = field(default_factory=dict)
+    messages: dict[UUID, Message] = field(default_factory=dict)
     #: (number, hash, time) of the blocks that the confirmer took in.
     seen: list[tuple[int, str, int]] = field(default_factory=lambda: [(0, "b0", 1_000)])
     next_nonce: int = 0
@@ -114,6 +117,9 @@ class ModelEngine:
         self.books = Books()
         self.following = True
         self.completions: list[Completion] = []
+        #: Payments that have been completed once, in these books or in some that a backup undid.
+        self.ever_completed: set[str] = set()
+        self.listeners = Listeners()
         self._hashes = 0
 
     # -- what the trigger holds every writer to ---------------------------------------------
@@ -130,6 +136,7 @@ class ModelEngine:
         payment.status, payment.reason = status, reason
         payment.journal.append(status)
         if status is S.COMPLETED:
+            self.ever_completed.add(key)
             seen, confirmations = self.books.seen[-1][0], self.books.confirmations
             self.completions.append(
                 Completion(key=key, block=payment.block, seen=seen, confirmations=confirmations)
@@ -342,6 +349,10 @@ class ModelEngine:
                 self._set(key, S.COMPLETED, Reason.LANDED)
                 for unit in range(payment.quantity):
                     self.books.mints.setdefault(f"{key}#{unit}", Mint(payment=key))
+                for channel in CHANNELS:
+                    message = Message(payment=key, channel=channel)
+                    id_ = id_of(payment.terms.identity, channel)
+                    self.books.messages.setdefault(id_, message)
         for mint in self.books.mints.values():
             if mint.block is not None and mint.block <= depth[0]:
                 mint.status = "completed"
@@ -458,6 +469,26 @@ class ModelEngine:
                 due.append(key)
         self._hashes += 1
         return Transaction(hash=f"0x{self._hashes:064x}", mints=tuple(due)) if due else None
+
+    # -- couriers ---------------------------------------------------------------------------
+
+    def tell(self, at: int, *, arrives: bool, answered: bool) -> None:
+        """Deliver a message that is due. Its answer may be lost, or nobody be left to hear it."""
+        due = [id_ for id_, each in self.books.messages.items() if each.status == "pending"]
+        if not due:
+            return
+        id_ = due[at % len(due)]
+        message = self.books.messages[id_]
+        if arrives:
+            self.listeners.tell(id_, message)
+        if answered:
+            message.status = "delivered" if arrives else "dead"
+
+    def replay(self) -> None:
+        """`onsettle webhooks replay`: what was given up is due again."""
+        for message in self.books.messages.values():
+            if message.status == "dead":
+                message.status = "pending"
 
     # -- operators --------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class Fault(StrEnum):
     MINT_PAUSED = "the mint token is paused"
     POSTGRES_RESTARTS = "PostgreSQL dies under load and comes back"
     WORKER_FROZEN = "a worker is stopped for longer than its lease"
-    FROZEN_IN_COMMIT = "a worker is stopped inside the signing commit"
+    FROZEN_IN_COMMIT = "a worker is stopped inside the signing or the confirming commit"
     OLD_BACKUP = "an older backup is restored"
     NOT_AT_HEAD = "the blocks since the backup are not read yet"
     NO_KEY = "a wallet with live transactions has no key any more"
@@ -51,6 +51,7 @@ class Fault(StrEnum):
 TESTS: dict[Fault, tuple[str, ...]] = {
     Fault.REPORTED_FAILED: (
         "test_bytes_that_were_taken_and_reported_as_failed",
+        "test_bytes_that_were_taken_while_the_client_stopped_waiting",
         "test_an_error_is_no_proof_that_bytes_were_refused",
     ),
     Fault.REPORTED_TAKEN: (
@@ -133,8 +134,15 @@ TESTS: dict[Fault, tuple[str, ...]] = {
         "test_a_worker_frozen_between_two_broadcasts_is_replaced",
         "test_a_worker_frozen_while_bumping_is_replaced",
         "test_the_fence_refuses_whoever_does_not_hold_the_lease",
+        "test_a_confirmer_frozen_past_its_lease_neither_holds_nor_doubles_anything",
+        "test_the_fence_of_a_network_refuses_whoever_does_not_hold_the_lease",
+        "test_a_confirmer_that_was_replaced_while_it_read_writes_nothing",
+        "test_a_commit_that_outlasts_the_trust_in_its_lease_is_undone",
     ),
-    Fault.FROZEN_IN_COMMIT: ("test_a_frozen_worker_neither_holds_nor_doubles_its_payments",),
+    Fault.FROZEN_IN_COMMIT: (
+        "test_a_frozen_worker_neither_holds_nor_doubles_its_payments",
+        "test_a_confirmer_frozen_past_its_lease_neither_holds_nor_doubles_anything",
+    ),
     Fault.OLD_BACKUP: (
         "test_a_restored_backup_repeats_nothing",
         "test_ids_nonces_mints_and_webhooks_do_not_repeat",

@@ -405,4 +405,107 @@ MET = (
         test=f"{_AUDIT}/test_books.py"
         "::test_every_difference_in_the_books_is_reported_with_its_payment",
     ),
+    Mutant(
+        name="verify ends well whatever it finds",
+        promise=7,
+        file="cli/verify.py",
+        find="raise SystemExit(1 if report.differences else _NOT_CHECKED)",
+        put="raise SystemExit(0 if report.differences else _NOT_CHECKED)",
+        test=f"{_AUDIT}/test_books.py::test_a_difference_ends_the_command_with_exit_code_1",
+    ),
+    Mutant(
+        name="verify ends well where it could not look",
+        promise=7,
+        file="cli/verify.py",
+        find="raise SystemExit(1 if report.differences else _NOT_CHECKED)",
+        put="raise SystemExit(1 if report.differences else 0)",
+        test=f"{_AUDIT}/test_books.py::"
+        "test_what_can_not_be_checked_ends_the_command_with_exit_code_3",
+    ),
+    Mutant(
+        name="what could not be checked is no reason to tell",
+        promise=7,
+        file="cli/verify.py",
+        find="    if not report.ok:\n",
+        put="    if report.differences:\n",
+        test=f"{_AUDIT}/test_books.py::"
+        "test_what_can_not_be_checked_ends_the_command_with_exit_code_3[False-3]",
+    ),
+    Mutant(
+        name="blocks are taken in under any term of the network's lease",
+        promise=5,
+        file="store/queries/cursor_advance.sql",
+        find="where chain_id = $1 and lease_term = $2 and",
+        put="where chain_id = $1 and $2::bigint is not null and",
+        test=f"{_FAULTS}/test_confirming_workers.py::"
+        "test_a_confirmer_that_was_replaced_while_it_read_writes_nothing",
+        fault=Fault.WORKER_FROZEN,
+    ),
+    Mutant(
+        name="the head is looked at under any term of the network's lease",
+        promise=5,
+        file="store/queries/cursor_looked.sql",
+        find="where chain_id = $1 and lease_term = $2",
+        put="where chain_id = $1 and $2::bigint is not null",
+        test=f"{_FAULTS}/test_confirming_workers.py::"
+        "test_the_fence_of_a_network_refuses_whoever_does_not_hold_the_lease",
+        fault=Fault.WORKER_FROZEN,
+    ),
+    Mutant(
+        name="a commit of the confirmer trusts a lease that is over",
+        promise=5,
+        file="engine/confirmer.py",
+        find="if changed(tag) != 1 or not self.lease.held:",
+        put="if changed(tag) != 1:",
+        test=f"{_FAULTS}/test_confirming_workers.py::"
+        "test_a_commit_that_outlasts_the_trust_in_its_lease_is_undone",
+        fault=Fault.WORKER_FROZEN,
+    ),
+    Mutant(
+        name="what the cursor's update refuses is written all the same",
+        promise=5,
+        file="engine/confirmer.py",
+        find="if changed(tag) != 1 or not self.lease.held:",
+        put="if not self.lease.held:",
+        test=f"{_FAULTS}/test_confirming_workers.py::"
+        "test_a_confirmer_that_was_replaced_while_it_read_writes_nothing",
+        fault=Fault.WORKER_FROZEN,
+    ),
+    Mutant(
+        name="a stopped process keeps its lock on the network",
+        promise=5,
+        file="store/database.py",
+        find="set idle_in_transaction_session_timeout = '4s';",
+        put="set idle_in_transaction_session_timeout = '0';",
+        test=f"{_FAULTS}/test_confirming_workers.py::"
+        "test_a_confirmer_frozen_past_its_lease_neither_holds_nor_doubles_anything"
+        "[confirmer.Confirmer._advance:before-sent]",
+        fault=Fault.FROZEN_IN_COMMIT,
+    ),
+    Mutant(
+        name="bytes that were not answered for in time count as refused",
+        promise=3,
+        file="chain/answers.py",
+        find="        case RpcUnavailable():\n            kind, text = SendKind.UNKNOWN,",
+        put="        case RpcUnavailable():\n            kind, text = SendKind.REJECTED,",
+        test=f"{_FAULTS}/test_broadcast.py::"
+        "test_bytes_that_were_taken_while_the_client_stopped_waiting",
+        fault=Fault.REPORTED_FAILED,
+    ),
+    Mutant(
+        name="the id of a message is drawn, not derived",
+        promise=6,
+        file="domain/delivery.py",
+        find='return uuid5(payment_id, f"{event}:{version}{suffix}")',
+        put="return UUID(bytes=__import__('os').urandom(16))",
+        test="tests/unit/test_model.py::test_what_is_told_again_is_told_under_its_one_id",
+    ),
+    Mutant(
+        name="two channels share one message",
+        promise=6,
+        file="domain/delivery.py",
+        find='return uuid5(payment_id, f"{event}:{version}{suffix}")',
+        put='return uuid5(payment_id, f"{event}:{version}")',
+        test="tests/unit/test_model.py",
+    ),
 )

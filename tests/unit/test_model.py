@@ -1,4 +1,16 @@
-"""Whatever happens in whatever order: charged at most once, delivered if charged, never lost."""
+"""Whatever happens in whatever order: charged at most once, delivered if charged, never lost.
+
+Promises 2 to 6 of docs/reliability.md are invariants, held after every step: charged at most once,
+no bytes that are not stored, one purpose for each nonce, completed at depth, and mints and messages
+for what completed and for nothing else. That a payment submitted again is the same one, and that
+nobody signs without the lease or before the head is reached, is held by the rules; 6 and 10 by the
+end, when faults have stopped. What needs a real database, money or many parts is held elsewhere:
+1 in tests/integration/api/test_intake.py and tests/integration/faults/test_postgres.py; 7 in
+tests/integration/audit, and by the audit at the end of nearly every test in which payments settle;
+8 in tests/integration/faults (test_packing.py, test_authorization.py, test_mint.py) and
+tests/integration/webhooks; 9 in tests/integration/faults/test_deadlines.py and
+tests/integration/api.
+"""
 
 import os
 
@@ -10,6 +22,7 @@ from onsettle.domain.payment import PaymentStatus
 from onsettle.domain.recovery import Verdict
 from tests.model.chain import Authorization, ModelChain, Transaction
 from tests.model.engine import Books, Claim, ModelEngine
+from tests.model.outbox import CHANNELS, id_of
 
 PAYERS = ("0xaa", "0xbb")
 PAYEE, OTHER = "0xee", "0xdd"
@@ -170,6 +183,11 @@ class Model(RuleBasedStateMachine):
         if decide:
             self.engine.resolve(blind=True)
 
+    @rule(at=place, arrives=st.booleans(), answered=st.booleans())
+    def tell(self, at: int, arrives: bool, answered: bool) -> None:
+        """Arrived and not answered: it is told again. Answered by "gone": given up."""
+        self.engine.tell(at, arrives=arrives, answered=answered)
+
     @rule()
     def time_out(self) -> None:
         self.engine.time_out()
@@ -248,6 +266,10 @@ class Model(RuleBasedStateMachine):
         if key is not None and self.engine.retry(key) is Verdict.RETRY:
             assert self.books.payments[key].status is PaymentStatus.PENDING
 
+    @rule()
+    def replay(self) -> None:
+        self.engine.replay()
+
     @rule(confirmations=st.integers(1, 3), pack=st.integers(1, 3))
     def change_settings(self, confirmations: int, pack: int) -> None:
         self.books.confirmations, self.books.pack = confirmations, pack
@@ -316,6 +338,28 @@ class Model(RuleBasedStateMachine):
             assert PaymentStatus.COMPLETED in self.books.payments[mint.payment].journal
 
     @invariant()
+    def a_completion_leaves_one_message_for_each_channel(self) -> None:
+        """Whatever has completed, and nothing else, under the ids that are derived from it."""
+        wanted = {
+            id_of(payment.terms.identity, channel): (key, channel)
+            for key, payment in self.books.payments.items()
+            if PaymentStatus.COMPLETED in payment.journal
+            for channel in CHANNELS
+        }
+        assert len(set(wanted.values())) == len(wanted)
+        left = {id_: (m.payment, m.channel) for id_, m in self.books.messages.items()}
+        assert left == wanted
+
+    @invariant()
+    def nobody_is_told_under_two_ids_or_of_what_never_completed(self) -> None:
+        heard = self.engine.listeners.heard
+        assert all(len(ids) == 1 for ids in heard.values()), heard
+        assert {key for key, _ in heard} <= self.engine.ever_completed
+        for message in self.books.messages.values():
+            delivered = message.status == "delivered"
+            assert not delivered or (message.payment, message.channel) in heard
+
+    @invariant()
     def reversals_are_loud(self) -> None:
         for key, payment in self.books.payments.items():
             if payment.reason in ("reversed", "used_elsewhere") and payment.final:
@@ -330,6 +374,10 @@ class Model(RuleBasedStateMachine):
             if turn == 12:
                 self.chain.mine(most=0, wait=100_000)
             self._turn()
+        self.engine.replay()
+        for _ in range(len(self.books.messages)):
+            self.engine.tell(0, arrives=True, answered=True)
+        assert {m.status for m in self.books.messages.values()} <= {"delivered"}
         head = self.chain.head.number
         for key, payment in self.books.payments.items():
             assert payment.final, f"{key} has no end: {payment}"
@@ -340,6 +388,8 @@ class Model(RuleBasedStateMachine):
             )
             if charged:
                 assert minted == payment.quantity, f"{key} was charged and not delivered"
+                told = {channel for each, channel in self.engine.listeners.heard if each == key}
+                assert told == set(CHANNELS), f"{key} was charged, and told to {told} only"
             elif PaymentStatus.COMPLETED not in payment.journal:
                 assert not minted, f"{key} was not charged and delivered"
 
@@ -421,4 +471,28 @@ def test_a_restored_backup_signs_nothing_before_the_head() -> None:
     model.restore()
     model.send(0, True, None)
     assert model.books.rows == []
+    model.teardown()
+
+
+def test_what_is_told_again_is_told_under_its_one_id() -> None:
+    """An answer that was lost, and a backup that knows neither the payment's completion nor that it
+    was told: each time the same id arrives, and both channels have their own."""
+    model = Model()
+    model.begin(valid_before=100_000, sent=False)
+    model.back_up()
+    model.send(0, True, None)
+    model.mine(most=1, wait=0, followed=True)
+    model.tell(0, arrives=True, answered=False)
+    model.tell(0, arrives=True, answered=True)
+    model.tell(0, arrives=True, answered=True)
+    model.restore()
+    assert model.books.messages == {}
+    model.confirm(100, resolve=True)
+    model.tell(0, arrives=True, answered=True)
+    heard = model.engine.listeners.heard
+    told = {channel: heard["0xaa/0x1", channel] for channel in CHANNELS}
+    assert [list(ids.values()) for ids in told.values()] == [[3], [1]]
+    assert set(told["webhook"]).isdisjoint(told["handler"])
+    model.a_completion_leaves_one_message_for_each_channel()
+    model.nobody_is_told_under_two_ids_or_of_what_never_completed()
     model.teardown()

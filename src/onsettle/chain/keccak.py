@@ -37,7 +37,9 @@ def _direct() -> Callable[[bytes], bytes]:
     state = _State()
     if spec is None or spec.origin is None or not isinstance(state.pointer, ctypes.c_void_p):
         raise OSError("pycryptodome does not use ctypes here")
-    library = ctypes.CDLL(spec.origin)
+    # Keeps the interpreter's lock: a hash takes less time than giving it away and getting it back,
+    # which beside a busy event loop costs twenty times as much.
+    library = ctypes.PyDLL(spec.origin)
     reset, absorb, digest = library.keccak_reset, library.keccak_absorb, library.keccak_digest
     reset.argtypes = [ctypes.c_void_p]
     absorb.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @dry_run_option
 @yes_option
 def command(dry_run: bool, yes: bool) -> None:
-    """Bring the database to this version. Safe to repeat; asks only where there are rows."""
+    """Bring the database to this version. Safe to repeat.
+
+    At a terminal it asks before it changes a database with rows; a script is not asked.
+    """
     asyncio.run(_migrate(dry_run=dry_run, yes=yes))
 
 

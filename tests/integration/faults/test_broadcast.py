@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from onsettle.chain.rpc import Pool
+from onsettle.store.database import Record
 from tests.harness.books import accepted, attempts, becomes, mints, running, transactions
 from tests.harness.moves import base_fee, mining, pool_hashes
 from tests.harness.proxy import FaultProxy
@@ -52,6 +55,47 @@ async def test_bytes_that_were_taken_and_reported_as_failed(
             await stack.all_are(engine, ids, "completed")
             await stack.all_minted(engine, 3)
         ours = await transactions(engine)
+        assert [len(await attempts(engine, each["id"])) for each in ours] == [1, 1, 1]
+        assert await stack.token_balance(PAYEE) == 3 * PRICE
+        await stack.verified(engine)
+
+
+async def test_bytes_that_were_taken_while_the_client_stopped_waiting(
+    proxied: tuple[Stack, FaultProxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node takes the bytes, and its answer comes later than a broadcast waits for it: what it
+    did is not known, the same bytes are offered again, and each payment lands once under them."""
+    waits_s, answers_after_s = 0.4, 1.2
+    monkeypatch.setattr(Pool, "broadcast", partialmethod(Pool.broadcast, timeout_s=waits_s))
+    stack, proxy = proxied
+    async with running(stack, start=False) as engine:
+        offered: Counter[str] = Counter()
+
+        async def note(call: dict[str, Any]) -> None:
+            offered[call["params"][0]] += 1
+
+        proxy.watch["eth_sendRawTransaction"] = note
+        rule = proxy.script("accept_but_late", "eth_sendRawTransaction", amount=answers_after_s)
+        payers = await stack.payers(3)
+        ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
+        await engine.start()
+
+        async def unknown() -> list[Record]:
+            rows = [r for t in await transactions(engine) for r in await attempts(engine, t["id"])]
+            return rows if len(rows) == 3 and all(r["answer"] == "unknown" for r in rows) else []
+
+        tries = await eventually(unknown)
+        assert all(f"no answer within {waits_s:g} s" in row["answer_text"] for row in tries)
+        assert set(await pool_hashes(stack, stack.wallets[0])) == {row["hash"] for row in tries}
+        assert await stack.statuses(engine, ids) == ["processing"] * 3
+        proxy.stop(rule)
+        await stack.all_are(engine, ids, "sent")
+        assert all(offered["0x" + row["raw"].hex()] > 1 for row in tries)
+        async with mining(stack):
+            await stack.all_are(engine, ids, "completed")
+            await stack.all_minted(engine, 3)
+        ours = await transactions(engine)
+        assert {each["mined_hash"] for each in ours} == {row["hash"] for row in tries}
         assert [len(await attempts(engine, each["id"])) for each in ours] == [1, 1, 1]
         assert await stack.token_balance(PAYEE) == 3 * PRICE
         await stack.verified(engine)

@@ -2,23 +2,10 @@
 
 import pytest
 
-from onsettle.runtime import Engine
 from tests.harness.books import accepted, attempts, mints, running, transactions
 from tests.harness.moves import base_fee, mining
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually, only_network
-from tests.harness.workers import end_leases, worker
-
-
-async def _seen_again(engine: Engine) -> None:
-    """Wait until a worker that was taken for dead has worked on."""
-
-    async def there() -> bool:
-        rows = await engine.db.pool.fetch(
-            "select 1 from workers where seen_at > now() - interval '5 seconds'"
-        )
-        return len(rows) > 1
-
-    await eventually(there)
+from tests.harness.workers import end_leases, seen_again, worker
 
 
 @pytest.mark.parametrize(
@@ -50,7 +37,7 @@ async def test_a_frozen_worker_neither_holds_nor_doubles_its_payments(
                 await held.all_are(engine, ids, "completed")
                 old.thaw()
                 await held.all_minted(engine, 4)
-                await _seen_again(engine)
+                await seen_again(engine)
         assert len(await mints(engine)) == 4
         nonces = [row["nonce"] for row in await transactions(engine)]
         assert nonces == list(range(4))
@@ -74,7 +61,7 @@ async def test_a_worker_frozen_between_two_broadcasts_is_replaced(held: Stack) -
             async with mining(held):
                 await held.all_are(engine, ids, "completed")
                 old.thaw()
-                await _seen_again(engine)
+                await seen_again(engine)
                 await held.all_minted(engine, 4)
         assert [row["id"] for row in await transactions(engine)] == [row["id"] for row in stored]
         assert await held.token_balance(PAYEE) == 4 * PRICE
@@ -109,7 +96,7 @@ async def test_a_worker_frozen_while_bumping_is_replaced(strict: Stack) -> None:
             await eventually(done, every_s=0.2)
             old.thaw()
             async with mining(strict):
-                await _seen_again(engine)
+                await seen_again(engine)
                 await strict.all_minted(engine, 1)
         assert len(await attempts(engine, ours["id"])) > 1
         assert len(await transactions(engine)) == 1
@@ -129,7 +116,7 @@ async def test_a_lease_ends_by_the_clock_alone(held: Stack) -> None:
             async with mining(held):
                 await held.all_are(engine, ids, "completed")
                 old.thaw()
-                await _seen_again(engine)
+                await seen_again(engine)
                 await held.all_minted(engine, 2)
         assert len(await transactions(engine)) == 2
         assert await held.token_balance(PAYEE) == 2 * PRICE

@@ -1,6 +1,8 @@
 """`onsettle migrate` on a database of the older server."""
 
 import asyncio
+import os
+import pty
 import sys
 from pathlib import Path
 
@@ -44,6 +46,53 @@ async def test_without_a_node_it_says_what_is_left_and_the_engine_finishes_it(
         await stack.all_are(engine, [waiting, crashed], "completed")
         await stack.all_minted(engine, 2)
         await stack.verified(engine)
+
+
+async def _at_a_terminal(stack: Stack, answer: bytes) -> tuple[int | None, str]:
+    """Its exit code and what it asks and says there, where somebody types this answer."""
+    ours, its = pty.openpty()
+    try:
+        os.write(ours, answer)
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("onsettle")),
+            "migrate",
+            cwd=stack.folder,
+            env=stack.process_environment(),
+            stdin=its,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        os.close(ours)
+        os.close(its)
+    return process.returncode, said.decode()
+
+
+async def test_somebody_at_a_terminal_is_asked_and_a_script_is_not(
+    stack: Stack, older: OlderServer
+) -> None:
+    """A no leaves everything as it was. Without a terminal there is nobody to ask, and no need of
+    `--yes`."""
+    [payer] = await stack.payers(1)
+    await older.insert(older.authorization(payer))
+    kind = "select pg_typeof(amount)::text from payment_queue limit 1"
+    code, said = await _at_a_terminal(stack, b"n\n")
+    assert code == 1
+    assert "to a database with rows? [y/N]" in said
+    assert await older.hand.fetchval(kind) == "character varying"
+    assert "taken over: 1 payments" in await _migrate(stack)
+    assert await older.hand.fetchval(kind) == "numeric"
+
+
+async def test_a_yes_at_a_terminal_is_taken(stack: Stack, older: OlderServer) -> None:
+    """It does then what it does for a script."""
+    [payer] = await stack.payers(1)
+    await older.insert(older.authorization(payer))
+    code, said = await _at_a_terminal(stack, b"y\n")
+    assert code == 0
+    assert "to a database with rows? [y/N]" in said
+    assert "taken over: 1 payments" in said
 
 
 async def test_with_a_node_it_takes_over_what_is_not_completed(

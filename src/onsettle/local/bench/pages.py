@@ -16,6 +16,16 @@ from onsettle.local.bench.reasons import Result, us_per_payment
 from onsettle.local.bench.targets import at
 
 _STATEMENTS = 12
+_FUNCTIONS = 12
+#: From the defaults to the fastest, one thing after the other.
+_STEPS = (
+    ("default", "the defaults, with one wallet"),
+    ("guide_values", "the guide's two values"),
+    ("one_wallet", "`wallet_max_in_flight` 2000 and `payment_batch_size` 250"),
+    ("single", "the same with four wallets"),
+    ("small_batches", "two wallets, `payment_pack_size` 100 and `payment_batch_size` 100"),
+    ("packed", "the same with `payment_batch_size` 1000"),
+)
 _ROOM = 60_000_000
 
 
@@ -30,6 +40,15 @@ def throughput(result: Result) -> Iterator[str]:
         ]
         if figures[0] != "-":
             yield f"| {label} | {' | '.join(figures)} |"
+
+
+def tuning(result: Result) -> Iterator[str]:
+    """What each step of the advice brings."""
+    yield "| settings, `payment_batch_interval_ms` 1000 in all but the first | payments/s |"
+    yield "|---|---:|"
+    for name, words in _STEPS:
+        if (rate := at("profiles", name, "payments_per_second")(result)) is not None:
+            yield f"| {words} | {number(rate)} |"
 
 
 def targets(result: Result) -> Iterator[str]:
@@ -135,6 +154,19 @@ def where(result: Result) -> Iterator[str]:
     yield f"| {len(logged['statements'][_STATEMENTS:])} others | {number(rest)} | |"
 
 
+def python(result: Result) -> Iterator[str]:
+    """What a payment takes of our own code, by function."""
+    if (logged := result.get("statements")) is None or "python" not in logged:
+        return
+    yield "| | function, with the libraries that it calls | µs per payment |"
+    yield "|---|---|---:|"
+    for process, found in logged["python"].items():
+        for each in found[:_FUNCTIONS]:
+            yield f"| {process} | `{each['function']}` | {number(each['us_per_payment'])} |"
+        rest = sum(each["us_per_payment"] for each in found[_FUNCTIONS:])
+        yield f"| {process} | {len(found[_FUNCTIONS:])} others | {number(rest)} |"
+
+
 def idle(result: Result) -> Iterator[str]:
     """What one payment waits for while nothing else is on."""
     if (found := result.get("idle")) is None:
@@ -160,7 +192,19 @@ def room(result: Result) -> Iterator[str]:
 
 TABLES: Mapping[str, Callable[[Result], Iterator[str]]] = {
     table.__name__: table
-    for table in (throughput, targets, missed, costs, room, where, idle, load, measured)
+    for table in (
+        throughput,
+        tuning,
+        targets,
+        missed,
+        costs,
+        room,
+        where,
+        python,
+        idle,
+        load,
+        measured,
+    )
 }
 _MARK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- /bench -->", re.DOTALL)
 

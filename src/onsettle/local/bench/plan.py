@@ -33,6 +33,12 @@ PACKED: Mapping[str, object] = {
     "wallet_max_in_flight": 200,
 }
 
+SINGLE: Mapping[str, object] = {
+    "payment_batch_interval_ms": 1000,
+    "payment_batch_size": 250,
+    "wallet_max_in_flight": 2000,
+}
+
 #: Every one accepts its payments as fast as it can and waits for the last to complete.
 PROFILES: tuple[Profile, ...] = (
     Profile(
@@ -43,17 +49,25 @@ PROFILES: tuple[Profile, ...] = (
     ),
     Profile(name="default", about="default settings", payments=1000),
     Profile(
+        name="guide_values",
+        about="the guide's values for high volume, and nothing else",
+        payments=1000,
+        settings={"payment_batch_interval_ms": 1000, "payment_batch_size": 100},
+    ),
+    Profile(
+        name="one_wallet",
+        about="as `single`, with one wallet",
+        payments=10_000,
+        settings=SINGLE,
+    ),
+    Profile(
         name="single",
         about="one payment per transaction, four wallets",
         payments=10_000,
         wallets=4,
         repeats=3,
         audited=True,
-        settings={
-            "payment_batch_interval_ms": 1000,
-            "payment_batch_size": 250,
-            "wallet_max_in_flight": 2000,
-        },
+        settings=SINGLE,
     ),
     Profile(
         name="packed",
@@ -79,6 +93,13 @@ PROFILES: tuple[Profile, ...] = (
         about="packs of 50",
         payments=20_000,
         settings={**PACKED, "payment_pack_size": 50, "wallet_max_in_flight": 400},
+    ),
+    Profile(
+        name="small_batches",
+        about="as `packed`, with batches of one pack",
+        payments=20_000,
+        wallets=2,
+        settings={**PACKED, "payment_batch_size": 100},
     ),
     Profile(
         name="two_workers",

@@ -1,4 +1,7 @@
-"""An engine's own counters: told on `SIGUSR1` as one JSON line, by an otherwise plain worker."""
+"""An engine's own counters: told on `SIGUSR1` as one JSON line, by an otherwise plain worker.
+
+`SIGUSR2` begins to sample where its processor time goes; that is told beside them.
+"""
 
 import json
 import resource
@@ -7,9 +10,11 @@ import sys
 from pathlib import Path
 
 from onsettle.config import Config
+from onsettle.local.bench.sampling import Sampler
 from onsettle.runtime import Engine
 
 _opened: list[Engine] = []
+_sampler = Sampler()
 
 
 def watch() -> None:
@@ -23,6 +28,7 @@ def watch() -> None:
 
     setattr(Engine, "open", opened)  # noqa: B010
     signal.signal(signal.SIGUSR1, lambda *_: _tell())
+    signal.signal(signal.SIGUSR2, lambda *_: _sampler.start())
 
 
 def _tell() -> None:
@@ -37,6 +43,7 @@ def _tell() -> None:
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "peak_memory_mb": round(_peak_bytes() / 1e6, 1),
         "rpc_calls": sum(endpoint.stats.requests for endpoint in endpoints),
+        "samples": _sampler.seen,
     }
     sys.stdout.write(json.dumps(counters) + "\n")
     sys.stdout.flush()

@@ -18,6 +18,7 @@ from onsettle.local.bench.ground import Ground, Site
 from onsettle.local.bench.heads import Heads
 from onsettle.local.bench.load import Body, sign, submit
 from onsettle.local.bench.plan import Profile
+from onsettle.local.bench.sampling import Sampler, shares
 from onsettle.local.bench.statements import StatementLog
 from onsettle.local.bench.usage import usage
 from onsettle.local.bench.workers import Workers
@@ -158,22 +159,31 @@ async def _timed(stage: Stage, bodies: list[Body], since: datetime) -> dict[str,
         await workers.ready(engine.db)
         with Heads(ground.chain.rpc_url) as heads:
             before, counted = await usage(ground, site.dsn), await workers.counters()
+            intake = Sampler()
             if stage.log is not None:
                 await stage.log.begin()
+                workers.sample()
+                intake.start()
             accepting = await submit(engine.intake, bodies)
+            intake.stop()
             await _finished(engine, workers, profile)
             if stage.log is not None:
                 await stage.log.end()
             spent = (await usage(ground, site.dsn)).since(before)
-            counters = await workers.counters()
+            counters, samples = await workers.counters(), await workers.samples()
             found = await figures.timings(engine.db, since, heads.seen, from_sent=not bodies)
     peak = {"peak_memory_mb": counters["peak_memory_mb"]}
     increase = {name: counters[name] - counted[name] for name in counters} | peak
     if bodies:
         found["accepted_per_second"] = round(len(bodies) / accepting, 1)
+    costs = figures.costs(spent, increase, profile.payments)
     if stage.log is not None:
         found["statements"] = stage.log.spent(profile.payments)
-    return {**found, **figures.costs(spent, increase, profile.payments)}
+        found["python"] = {
+            name: shares(seen, costs["cpu_seconds"][name], profile.payments)
+            for name, seen in (("intake", intake.seen), ("engine", samples))
+        }
+    return {**found, **costs}
 
 
 async def _finished(engine: Engine, workers: Workers, profile: Profile) -> None:

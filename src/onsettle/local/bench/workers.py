@@ -5,9 +5,10 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from onsettle.local.bench.ground import Site
 from onsettle.store.database import Database
@@ -80,19 +81,32 @@ class Workers:
         if any(process.returncode is not None for process in self._processes):
             raise WorkerFailed("an engine process ended by itself" + self._end_of_logs())
 
+    def sample(self) -> None:
+        """From now on it is looked where their processor time goes."""
+        for process in self._processes:
+            process.send_signal(signal.SIGUSR2)
+
+    async def samples(self) -> Counter[str]:
+        """How often each function was seen, in all processes together."""
+        return sum((Counter(told["samples"]) for told in await self._told()), Counter())
+
     async def counters(self) -> dict[str, float]:
         """The counters of all processes together; memory is that of the largest."""
-        told: list[Mapping[str, float]] = []
-        for process in self._processes:
-            process.send_signal(signal.SIGUSR1)
-            assert process.stdout is not None
-            line = await asyncio.wait_for(process.stdout.readline(), 20)
-            told.append(json.loads(line))
+        told = await self._told()
         return {
             "cpu_seconds": sum(each["cpu_seconds"] for each in told),
             "rpc_calls": sum(each["rpc_calls"] for each in told),
             "peak_memory_mb": max(each["peak_memory_mb"] for each in told),
         }
+
+    async def _told(self) -> list[Mapping[str, Any]]:
+        told = []
+        for process in self._processes:
+            process.send_signal(signal.SIGUSR1)
+            assert process.stdout is not None
+            line = await asyncio.wait_for(process.stdout.readline(), 20)
+            told.append(json.loads(line))
+        return told
 
     def _end_of_logs(self) -> str:
         return "".join(f"\n{log.read_text(errors='replace')[-2000:]}" for log in self._logs)

@@ -10,5 +10,5 @@ from (
 join lateral (
     select * from payment_events
     where payment_id = p.id and to_status = p.status order by id desc limit 1) as e on true
-where e.id > $2
+where e.id > $2 and e.id <> all($3::bigint[])
 order by e.id
