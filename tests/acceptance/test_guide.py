@@ -121,8 +121,10 @@ async def test_the_monitoring_queries_answer_and_agree_with_the_commands(held: S
 async def test_settings_written_with_the_guides_sql_are_in_force_without_a_restart(
     held: Stack,
 ) -> None:
-    """Configuration and tuning: each statement as written, read by the running engine."""
+    """Configuration and tuning: each statement as written, read by the running engine while
+    payments are in flight; they are delivered as if nothing had been changed."""
     async with held.engine() as engine:
+        ids = await in_flight(held, engine, 2)
 
         async def read(interval_ms: int, size: int) -> bool:
             now = await engine.settings.get()
@@ -141,6 +143,8 @@ async def test_settings_written_with_the_guides_sql_are_in_force_without_a_resta
         low = (await onsettle(env, "settings", "payment_batch_size", "10", "--yes")).ok()
         assert "payment_batch_size = 10" in low.out
         await eventually(lambda: read(4000, 10))
+        assert await held.statuses(engine, ids) == ["sent", "sent"]
+        await delivered_once(held, engine, ids)
 
 
 async def test_after_the_manual_reset_each_payment_ends_as_the_chain_says(held: Stack) -> None:

@@ -314,9 +314,14 @@ async def _dry(now: Scene) -> Made:
 
     await eventually(dry)
     yield
+    line = f"wallet {now.wallet} \\(payment\\): .*needs (\\d+) wei, has 0"
+    needs = re.search(line, now.said["status"].out)
+    assert needs is not None, now.said["status"].out
+    assert f"needs {needs[1]} wei, has 0: top it up" in now.said["status"].out
+    assert needs[1] in now.said["wallets"].out
     assert now.wallet in now.said["stuck"].out
     assert "send it gas money" in now.said["doctor"].out
-    await now.stack.rpc.call("anvil_setBalance", now.wallet, hex(10**21))
+    await now.stack.rpc.call("anvil_setBalance", now.wallet, hex(int(needs[1])))
 
 
 @scene("The alarm `wallet_without_key`")

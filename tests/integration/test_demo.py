@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from onsettle.domain.payment import PaymentStatus
 from tests.harness.processes import ONSETTLE, bare_environment
 
 _KEYS = [
@@ -72,6 +73,26 @@ def test_a_terminal_shows_the_guides_lines_and_a_table(tmp_path: Path) -> None:
     for words in ("expired: refused", "overdrawn: failed", "submitted twice", "gas per payment"):
         assert words in shown
     assert "the books and the chain agree" in shown
+    # Live: where all payments of a round are, from the first look to the last.
+    for title, failed in (("async", 1), ("sync", 0)):
+        seen = [counts for name, counts in _frames(shown) if name == title]
+        assert all(sum(counts[:-1]) == 3 + failed for counts in seen), seen
+        assert seen[0] != seen[-1] == [0, 0, 0, 3, failed, 0, 3]
+
+
+_FRAME = re.compile(
+    r"^(async|sync) *\n+"
+    + r"\n+".join(
+        rf"{status} +(\d+) +█* *$"
+        for status in (*(status.value for status in PaymentStatus), "minted")
+    ),
+    re.MULTILINE,
+)
+
+
+def _frames(shown: str) -> list[tuple[str, list[int]]]:
+    """Each picture of a round: its title, the count of each status, and what is minted."""
+    return [(name, [int(n) for n in counts]) for name, *counts in _FRAME.findall(shown)]
 
 
 def _on_a_terminal(command: list[str], folder: Path) -> tuple[int, str]:

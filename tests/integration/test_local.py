@@ -96,7 +96,8 @@ async def leave_a_mark(variables: Mapping[str, str]) -> Payer:
 
 
 async def test_it_prints_what_a_service_needs_and_comes_back_as_it_was(folder: Path) -> None:
-    """The environment is printed and written for its owner only; a restart finds everything."""
+    """The environment is printed and written for its owner only; unless told otherwise, a block is
+    made every two seconds; a restart finds everything."""
     with local(folder, "--port", str(free_port())) as first:
         printed, variables = ready(first)
         for name in ("local.env", "chain-keys.json"):
@@ -106,6 +107,15 @@ async def test_it_prints_what_a_service_needs_and_comes_back_as_it_was(folder: P
         block = await call(variables, "eth_getBlockByNumber", "latest", False)
         assert int(block["gasLimit"], 16) == 400_000_000
         assert await call(variables, "eth_chainId") == hex(84532)
+        # How it was told to be: how soon the machine lets it make a block is another matter.
+        [anvil] = [p.cmdline() for p in _left_over(str(folder)) if p.name() == "anvil"]
+        assert float(anvil[anvil.index("--block-time") + 1]) == 2
+
+        async def later() -> bool:
+            newer = await call(variables, "eth_getBlockByNumber", "latest", False)
+            return int(newer["number"], 16) > int(block["number"], 16)
+
+        await eventually(later)
         start, payer = await genesis(variables), await leave_a_mark(variables)
         assert first.end(signal.SIGTERM) == 0
     assert _left_over(str(folder)) == []

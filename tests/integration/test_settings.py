@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,12 +11,14 @@ import structlog
 
 from onsettle.domain.settings import DEFAULTS, SPECS, render
 from onsettle.engine.request import Refused
+from onsettle.engine.sender import PaymentFeed
 from onsettle.engine.settings import SettingsReader
 from onsettle.runtime import Engine
 from onsettle.store.database import Database
 from onsettle.store.migrate import migrate
 from tests.harness.books import accepted, attempts, becomes, by_hand, in_force, quick, transactions
 from tests.harness.commands import onsettle
+from tests.harness.loops import ticked, wallet_of
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import Stack, eventually, only_network
 
@@ -105,11 +108,12 @@ async def test_a_bad_value_is_shown_by_status(stack: Stack) -> None:
 
 
 async def test_sync_and_async_switch_while_payments_wait(stack: Stack) -> None:
-    """In sync mode one batch is out at a time; back in async the others follow, with no block in
-    between and no restart."""
+    """In sync mode one batch is out at a time; back in async the others follow within two seconds,
+    by the database's clock, with no block in between and no restart. In sync again, what comes
+    waits for those that are out."""
     async with stack.engine() as engine:
         await quick(stack, engine, payment_mode="sync", payment_batch_size=2)
-        payers = await stack.payers(6)
+        *payers, last = await stack.payers(7)
         await stack.hold_blocks()
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
 
@@ -121,11 +125,24 @@ async def test_sync_and_async_switch_while_payments_wait(stack: Stack) -> None:
         await eventually(lambda: are(2, 0))
         await stack.mine()
         await eventually(lambda: are(2, 2))
-        await by_hand(
-            stack, "UPDATE system_settings SET value = 'async' WHERE key = 'payment_mode'"
-        )
+        switched = await engine.db.pool.fetchval("select clock_timestamp()")
+        switch = "UPDATE system_settings SET value = $1 WHERE key = 'payment_mode'"
+        await by_hand(stack, switch, "async")
         await stack.all_are(engine, ids, "sent", "completed")
         assert (await stack.statuses(engine, ids)).count("sent") == 4
+        signed = [row["created_at"] for row in await transactions(engine)]
+        assert switched < signed[4] <= switched + timedelta(seconds=2)
+        await by_hand(stack, switch, "sync")
+
+        async def one_at_a_time() -> bool:
+            return (await engine.settings.get()).payment_mode == "sync"
+
+        await eventually(one_at_a_time, within_s=2)
+        ids += await accepted(engine, [stack.body(engine, last)])
+        await ticked(wallet_of(engine, PaymentFeed.kind))
+        assert (await stack.statuses(engine, ids[-1:])) == ["pending"]
+        await stack.mine()
+        await stack.all_are(engine, ids, "completed", "sent")
         await stack.mine()
         await stack.all_are(engine, ids, "completed")
 

@@ -1,12 +1,25 @@
 """Stopping, starting and replacing workers, as real processes and with payments in flight."""
 
 import asyncio
+import fcntl
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import httpx
 
+from onsettle.local.place import find_place
+from onsettle.local.postgres import EmbeddedPostgres
+from onsettle.local.processes import runs
 from onsettle.runtime import Engine
+from onsettle.store.database import UNAVAILABLE
 from tests.harness.books import accepted, quick, transactions
 from tests.harness.commands import start
 from tests.harness.proxy import FaultProxy
@@ -15,21 +28,26 @@ from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 # The promise. A worker that nothing holds up needs a fraction of it; the sum of all bounds, where
 # everything hangs, is held to it by tests/unit/test_stopping.py.
 _LEAVES_S = 10
-# A worker that does hang, or has much to finish, on a machine that may be busy with other tests.
+# What is measured is told by the process itself: until it is seen, others may keep the machine.
 _PATIENCE_S = 45
 
 
-async def ended(worker: asyncio.subprocess.Process, within_s: float = _PATIENCE_S) -> None:
-    """SIGTERM, and a clean end."""
+async def ended(worker: asyncio.subprocess.Process) -> None:
+    """SIGTERM, and a clean end, in time by the process's own log."""
     worker.terminate()
-    _, err = await asyncio.wait_for(worker.communicate(), within_s)
+    _, err = await asyncio.wait_for(worker.communicate(), _PATIENCE_S)
     assert worker.returncode == 0, err.decode()[-2000:]
+    lines = [json.loads(line) for line in err.decode().splitlines() if line.startswith("{")]
+    [seen] = [line for line in lines if line["event"] == "stopping"]
+    assert (seen["signal"], lines[-1]["event"]) == ("SIGTERM", "stopped"), lines[-5:]
+    at, left = (datetime.fromisoformat(line["timestamp"]) for line in (seen, lines[-1]))
+    assert left - at <= timedelta(seconds=_LEAVES_S), lines[-20:]
 
 
 async def address_of(service: asyncio.subprocess.Process) -> str:
     """Where it says that it listens."""
     assert service.stderr is not None
-    async with asyncio.timeout(_LEAVES_S):
+    async with asyncio.timeout(_PATIENCE_S):
         while line := (await service.stderr.readline()).decode():
             if line.startswith("Listening on "):
                 return line.removeprefix("Listening on ").strip()
@@ -59,7 +77,7 @@ async def test_an_idle_worker_leaves_within_ten_seconds(stack: Stack) -> None:
             return bool(await holders(engine))
 
         await eventually(working)
-        await ended(worker, _LEAVES_S)
+        await ended(worker)
         assert await holders(engine) == set()
 
 
@@ -142,6 +160,108 @@ async def test_serve_obeys_sigterm_with_a_stream_open(stack: Stack) -> None:
         await stack.release_blocks()
         await stack.all_are(engine, [payment], "completed")
         await ended(again)
+
+
+@asynccontextmanager
+async def embedded(
+    stack: Stack, folder: Path
+) -> AsyncIterator[Callable[[], Awaitable[asyncio.subprocess.Process]]]:
+    """Starts workers whose database is the embedded one of this folder.
+
+    Afterwards whatever they left is taken over, found whole, and ended.
+    """
+    env = stack.process_environment(database_url="", data_dir=str(folder))
+    workers = []
+
+    async def one() -> asyncio.subprocess.Process:
+        workers.append(await start(env, "worker"))
+        return workers[-1]
+
+    try:
+        yield one
+    finally:
+        for worker in workers:
+            if worker.returncode is None:
+                worker.kill()
+                await worker.communicate()
+        server = EmbeddedPostgres(folder)
+        connection = await asyncpg.connect(await server.start(), timeout=10)
+        assert await connection.fetchval("select count(*) from networks") == 1
+        await connection.close()
+        await server.stop()
+
+
+def postmaster(folder: Path) -> int:
+    lock = find_place(folder).cluster / "postmaster.pid"
+    return int(lock.read_text().splitlines()[0])
+
+
+async def follows(folder: Path) -> bool:
+    """Whether somebody follows the chain for this folder's database."""
+    try:
+        connection = await asyncpg.connect(
+            host=str(find_place(folder).socket), user="onsettle", database="onsettle", timeout=10
+        )
+    except (asyncpg.PostgresError, *UNAVAILABLE):
+        return False
+    try:
+        held = "select count(*) from networks where lease_holder is not null"
+        return bool(await connection.fetchval(held))
+    except asyncpg.UndefinedTableError:
+        return False
+    finally:
+        await connection.close()
+
+
+async def test_an_embedded_database_that_hangs_is_not_waited_for(
+    stack: Stack, data_folder: Path
+) -> None:
+    """A worker leaves it behind; it was told to stop, and does so when it can."""
+    async with embedded(stack, data_folder) as worker:
+        working = await worker()
+        await eventually(lambda: follows(data_folder))
+        server = postmaster(data_folder)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            await ended(working)
+        finally:
+            os.kill(server, signal.SIGCONT)
+
+        async def gone() -> bool:
+            return not runs(server, "postgres")
+
+        await eventually(gone)
+
+
+async def test_an_embedded_database_that_does_not_start_is_not_waited_for(
+    stack: Stack, data_folder: Path
+) -> None:
+    """A worker that starts it, and one that starts it again after a crash, leave all the same."""
+
+    async def tried() -> bool:
+        """Somebody is about to start it."""
+        with (data_folder / "postgres.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    async with embedded(stack, data_folder) as worker:
+        working = await worker()
+        await eventually(lambda: follows(data_folder))
+        conf = find_place(data_folder).cluster / "postgresql.conf"
+        good = conf.read_text()
+        conf.write_text(good + "\nnot_a_setting = 1\n")
+        try:
+            os.kill(postmaster(data_folder), signal.SIGKILL)
+            await eventually(tried)
+            await ended(working)
+            starting = await worker()
+            await eventually(tried)
+            await ended(starting)
+        finally:
+            conf.write_text(good)
 
 
 async def test_a_rolling_restart_of_two_workers_loses_nothing(two_wallets: Stack) -> None:

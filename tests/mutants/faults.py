@@ -125,6 +125,7 @@ TESTS: dict[Fault, tuple[str, ...]] = {
     Fault.WALLET_DRY: (
         "test_a_dry_mint_wallet_says_what_it_needs",
         "test_a_dry_payment_wallet_holds_payments_and_fails_none",
+        "test_what_a_wallet_has_signed_lands_as_it_is_when_it_was_dry_meanwhile",
     ),
     Fault.MINT_PAUSED: ("test_mints_of_a_paused_token_wait_and_say_so",),
     Fault.POSTGRES_RESTARTS: ("test_a_killed_database_loses_nothing_that_was_acknowledged",),

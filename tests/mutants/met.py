@@ -27,6 +27,16 @@ MET = (
         fault=Fault.REPORTED_TAKEN,
     ),
     Mutant(
+        name="what a dry wallet can't pay for is given up",
+        promise=3,
+        file="engine/wallet.py",
+        find='refused = row["answer"] == SendKind.REJECTED and row["sent_at"] is None',
+        put='refused = row["answer"] == SendKind.INSUFFICIENT_FUNDS',
+        test=f"{_FAULTS}/test_wallet.py"
+        "::test_what_a_wallet_has_signed_lands_as_it_is_when_it_was_dry_meanwhile",
+        fault=Fault.WALLET_DRY,
+    ),
+    Mutant(
         name="a process pushes only what it has sent itself",
         promise=3,
         file="engine/wallet.py",

@@ -24,6 +24,15 @@ PROMISES = (
         test="tests/integration/store/test_identities.py::test_identities_are_never_deleted",
     ),
     Mutant(
+        name="whoever is paid gets the catalogue's goods",
+        promise=6,
+        file="engine/admission.py",
+        find="if token.payee is not None and auth.pay_to != token.payee:",
+        put="if False:",
+        test="tests/integration/api/test_bad_input.py"
+        "::test_price_and_payee_are_those_of_the_catalogue",
+    ),
+    Mutant(
         name="bytes are broadcast before their row is committed",
         promise=3,
         file="engine/outgoing.py",

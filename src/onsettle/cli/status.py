@@ -82,6 +82,4 @@ def wallet_words(wallet: dict[str, Any]) -> str:
     if wallet["needs_balance"] is not None:
         held = wallet["balance"] if wallet["balance"] is not None else "unknown"
         words.append(f"needs {wallet['needs_balance']} wei, has {held}")
-    if wallet["note"]:
-        words.append(wallet["note"])
     return ", ".join(words)

@@ -1,17 +1,28 @@
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from onsettle.cli.running import run
-from onsettle.cli.stopping import stop_event, unless_stopped
+from onsettle.cli.stopping import stop_event, stopped, unless_stopped
 from onsettle.config import Config, load
 from onsettle.local.database import configured
+
+if TYPE_CHECKING:
+    from onsettle.runtime import Engine
+
+#: So long an embedded database is waited for, after the engine: what is left of ten seconds.
+_DATABASE_STOP_S = 2.0
 
 
 @click.command()
 def command() -> None:
     """Run the engine alone, until SIGTERM or SIGINT; any number of them, anywhere."""
     run(_work())
+    stopped()
 
 
 def checked_config(*, quiet: bool = False) -> Config:
@@ -28,19 +39,27 @@ def checked_config(*, quiet: bool = False) -> Config:
     return config
 
 
-async def _work() -> None:
-    config = checked_config()
-
+@asynccontextmanager
+async def engine_of(config: Config, stop: asyncio.Event) -> AsyncIterator["Engine | None"]:
+    """The engine, open and not started; None when the process is to end before that."""
     from onsettle.runtime import Engine
 
-    stopped = stop_event()
-    async with configured(config) as whole:
-        engine = await unless_stopped(stopped, Engine.open(whole, wait_s=None))
-        if engine is None:
-            return
-        try:
+    async with AsyncExitStack() as held:
+        database = configured(config, stop_s=_DATABASE_STOP_S)
+        whole = await unless_stopped(stop, held.enter_async_context(database))
+        engine = None
+        if whole is not None:
+            engine = await unless_stopped(stop, Engine.open(whole, wait_s=None))
+        if engine is not None:
+            held.push_async_callback(engine.close)
+        yield engine
+
+
+async def _work() -> None:
+    config = checked_config()
+    stop = stop_event()
+    async with engine_of(config, stop) as engine:
+        if engine is not None:
             await engine.start()
-            await stopped.wait()
+            await stop.wait()
             await engine.stop()
-        finally:
-            await engine.close()

@@ -54,7 +54,8 @@ def _stopped(signs: Signs) -> list[str]:
 
 def _degraded(signs: Signs) -> list[str]:
     reasons = [
-        f"wallet {address} needs {needs} wei, has {holds or 'none that we know of'}: top it up"
+        f"wallet {address} needs {needs} wei,"
+        f" has {'unknown' if holds is None else holds}: top it up"
         for address, needs, holds in signs.dry
     ]
     reasons += [

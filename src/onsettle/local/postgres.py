@@ -35,6 +35,8 @@ _START_S = 90
 #: How long one that ends at once is tried again: after a kill -9 of the postmaster, its last
 #: children may still hold the shared memory.
 _RETRY_S = 20.0
+#: One that is being started is not stopped before it is there, or so much time has passed.
+_LAUNCH_S = 2
 _STOP_S = 60
 _LOOK_S = 0.2
 _NOBODYS_PID = 2**30  # no system gives out numbers as high
@@ -63,12 +65,13 @@ log_rotation_age = 1d
 class EmbeddedPostgres:
     """The server of one data folder, as this process uses it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, stop_s: float | None = None) -> None:
+        """`stop_s`: a stop takes no longer, and what is not done by then the server does alone."""
         self._data_dir = data_dir
+        self._stop_s = stop_s
         self._place: Place | None = None
         self._using: IO[str] | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
 
     @property
     def dsn(self) -> str:
@@ -103,26 +106,30 @@ class EmbeddedPostgres:
             except BaseException:
                 await self._leave()
                 raise
-        self._stopping.clear()
         self._supervisor = asyncio.create_task(self._supervise(), name="onsettle-postgres")
         return self.dsn
 
     async def stop(self) -> None:
         """Stop the server cleanly, unless another process uses it."""
-        self._stopping.set()
         if self._supervisor is not None:
-            await self._supervisor
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
             self._supervisor = None
         if self._using is not None:
-            async with self._alone():
-                await self._leave()
+            try:
+                async with self._alone(self._stop_s):
+                    await self._leave()
+            except PostgresFailed:
+                # Another process is at it, and uses it: it is not ours to stop.
+                self._using.close()
+                self._using = None
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
+    async def _alone(self, within_s: float | None = None) -> AsyncIterator[None]:
         """One process at a time starts or stops the server; the kernel frees a dead one's lock."""
         with (self._data_dir / "postgres.lock").open("w") as lock:
             loop = asyncio.get_running_loop()
-            deadline = loop.time() + _START_S + _RETRY_S
+            deadline = loop.time() + (_START_S + _RETRY_S if within_s is None else within_s)
             while True:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,10 +153,14 @@ class EmbeddedPostgres:
     async def _halt(self) -> None:
         if not self._running():
             return
-        cluster = str(self._here.cluster)
-        wait = ("-w", "-t", str(_STOP_S))
-        if (await self._program("pg_ctl", "stop", "-D", cluster, "-m", "fast", *wait))[0]:
-            await self._program("pg_ctl", "stop", "-D", cluster, "-m", "immediate", *wait)
+        wait_s = _STOP_S if self._stop_s is None else self._stop_s
+        stop = ("stop", "-D", str(self._here.cluster), "-w", "-t", f"{wait_s:.0f}", "-m")
+        if (await self._program("pg_ctl", *stop, "fast"))[0]:
+            if self._stop_s is not None:
+                # It was told to, and goes on by itself; whoever starts it next waits for that.
+                log.warning("database_still_stopping")
+                return
+            await self._program("pg_ctl", *stop, "immediate")
         with contextlib.suppress(OSError):
             self._here.socket.rmdir()
 
@@ -194,6 +205,7 @@ class EmbeddedPostgres:
         while not await self._answers():
             # One that runs is still reading its log: it needs nothing but time.
             failed, said = (0, "") if self._running() else await self._launch()
+            failed = 0 if self._running() else failed
             self._follow()
             if loop.time() > (give_up if failed else give_up + _START_S):
                 raise PostgresFailed(
@@ -209,7 +221,7 @@ class EmbeddedPostgres:
         said = place.home / "start.log"
         said.unlink(missing_ok=True)
         failed, told = await self._program(
-            "pg_ctl", "start", "-D", str(place.cluster), "-w", "-t", str(_START_S),
+            "pg_ctl", "start", "-D", str(place.cluster), "-w", "-t", str(_LAUNCH_S),
             "-l", str(said), "-o", f"-k '{place.socket}'",
         )  # fmt: skip
         if not failed:
@@ -248,10 +260,9 @@ class EmbeddedPostgres:
         (self._here.socket / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     async def _supervise(self) -> None:
-        while not self._stopping.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
-            if self._stopping.is_set() or self._running():
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self._running():
                 continue
             try:
                 async with self._alone():

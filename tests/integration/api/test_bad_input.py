@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from onsettle.api import bodies
+from onsettle.api.app import create_app
 from onsettle.chain.crypto import domain_separator
 from onsettle.local.payers import Payer
+from tests.harness.http import serving
 from tests.harness.stack import PAYEE, PRICE, eventually
 from tests.integration.api.conftest import Api
 
@@ -271,6 +273,32 @@ async def test_a_signature_of_another_payer_is_refused(api: Api) -> None:
     body = await _good(api)
     body["authorization"]["from"] = Payer().address
     assert_problem(await api.http.post("/v1/payments", json=body), 422, "signature_invalid")
+
+
+async def test_price_and_payee_are_those_of_the_catalogue(api: Api) -> None:
+    """Signed for another payee, for another amount, or for one unit where two are wanted: each is
+    refused by its code. What the catalogue says is taken, alone and by two."""
+    catalogue = f"{api.stack.mint_token}:{PRICE}:{PAYEE}"
+    before = await api.rows()
+    async with (
+        api.stack.engine(start=False, mint_tokens=catalogue) as engine,
+        serving(create_app(engine)) as http,
+    ):
+
+        async def post(**terms: Any) -> httpx.Response:
+            return await http.post("/v1/payments", json=api.stack.body(engine, Payer(), **terms))
+
+        elsewhere = await post(pay_to="0x" + "22" * 20)
+        assert_problem(elsewhere, 422, "payee_not_allowed")
+        assert PAYEE in elsewhere.json()["detail"]
+        assert_problem(await post(value=PRICE - 1), 422, "price_mismatch")
+        assert_problem(await post(value=PRICE + 1), 422, "price_mismatch")
+        short = await post(quantity=2)
+        assert_problem(short, 422, "price_mismatch")
+        assert str(2 * PRICE) in short.json()["detail"]
+        assert await api.rows() == before
+        assert (await post()).status_code == 202
+        assert (await post(value=2 * PRICE, quantity=2)).status_code == 202
 
 
 async def test_a_batch_over_500_is_refused_as_a_whole(api: Api) -> None:

@@ -13,11 +13,12 @@ from tests.harness.books import (
     attempts,
     becomes,
     loud,
+    payment,
     running,
     transactions,
 )
 from tests.harness.faults import Answer, Request, error, result
-from tests.harness.moves import GWEI, by_key, mining
+from tests.harness.moves import GWEI, by_key, drop, mining, pool_hashes
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
@@ -111,6 +112,47 @@ async def test_a_process_with_a_dry_wallet_leaves_its_share_to_the_others(
         ids = await accepted(engine, [stack.body(engine, payer) for payer in payers])
         await stack.all_are(engine, ids, "completed")
         assert {row["wallet"] for row in await transactions(engine)} == {rich}
+
+
+async def test_what_a_wallet_has_signed_lands_as_it_is_when_it_was_dry_meanwhile(
+    held: Stack,
+) -> None:
+    """Its transactions are in a node's pool when its money is gone, and the node drops them: they
+    wait, and what comes later is not signed. Topped up, the very same bytes land."""
+    async with running(held) as engine:
+        payers = await held.payers(3)
+        out = await accepted(engine, [held.body(engine, payer) for payer in payers[:2]])
+        await held.all_are(engine, out, "sent")
+        signed = await pool_hashes(held, held.wallets[0])
+        assert len(signed) == 2
+        await held.rpc.call("anvil_setBalance", held.wallets[0], "0x0")
+        await drop(held, signed)
+        late = await accepted(engine, [held.body(engine, payer) for payer in payers[2:]])
+
+        async def offered_in_vain() -> bool:
+            lowest, _ = await transactions(engine)
+            [attempt] = await attempts(engine, lowest["id"])
+            return bool(attempt["tries"] > 1 and attempt["answer"] == "insufficient_funds")
+
+        async def told() -> bool:
+            return (await _wallet(engine, held.wallets[0]))["needs_balance"] is not None
+
+        async with mining(held):
+            await eventually(offered_in_vain)
+            await eventually(told)
+        assert await held.statuses(engine, out + late) == ["sent", "sent", "pending"]
+        assert await held.nonce(held.wallets[0]) == 0
+        await held.rpc.call("anvil_setBalance", held.wallets[0], hex(10**21))
+        async with mining(held):
+            await held.all_are(engine, out + late, "completed")
+            await held.all_minted(engine, 3)
+        rows = await transactions(engine)
+        tried = [[attempt["hash"] for attempt in await attempts(engine, r["id"])] for r in rows]
+        assert tried[:2] == [[signed[0]], [signed[1]]]
+        assert [len(each) for each in tried] == [1, 1, 1]
+        assert {(await payment(engine, i))["tx_hash"] for i in out} == set(signed)
+        assert await held.token_balance(PAYEE) == 3 * PRICE
+        await held.verified(engine)
 
 
 @pytest.mark.parametrize(
