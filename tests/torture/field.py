@@ -19,7 +19,7 @@ from onsettle.runtime import Engine
 from tests.harness.process import Process, post
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PRICE, Stack
-from tests.torture.plan import dice
+from tests.torture.plan import DEEPEST_REORG, dice
 
 _PAYERS = 40
 WORKERS = 2
@@ -67,6 +67,9 @@ class Field:
             await self.stack.set(engine, **SETTINGS, payment_pack_size=self._pack)
             self._engine = engine
         self._payers = await self.stack.payers(_PAYERS, 10_000 * PRICE)
+        # A reorg takes back payments, never the payers' money.
+        for _ in range(DEEPEST_REORG):
+            await self.stack.mine()
         for at in range(WORKERS):
             self.workers.append(self._new(at))
             self.workers[at].start()

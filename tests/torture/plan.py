@@ -41,6 +41,8 @@ LIES = (
     "old_receipts",
     "old_nonce",
 )
+#: Blocks that a reorg drops at most.
+DEEPEST_REORG = 3
 _AMOUNTS = {"delay": 0.5, "accept_but_timeout": 12.0, "rate_limit": 1.0}
 
 

@@ -10,7 +10,7 @@ from onsettle.chain.jsonrpc import RpcError
 from onsettle.chain.signer import LocalSigner
 from onsettle.chain.transaction import UnsignedTransaction
 from tests.torture.field import WORKERS, Field
-from tests.torture.plan import KINDS, Strike, lie
+from tests.torture.plan import DEEPEST_REORG, KINDS, Strike, lie
 
 _GWEI = 10**9
 _RICH = "0x" + "c0" * 20
@@ -85,7 +85,7 @@ class Storm:
         await asyncio.sleep(3)
 
     async def _reorg(self, random: Random) -> None:
-        await self._field.stack.rpc.call("anvil_reorg", random.randint(1, 3), [])
+        await self._field.stack.rpc.call("anvil_reorg", random.randint(1, DEEPEST_REORG), [])
 
     async def _lie(self, random: Random) -> None:
         drawn = lie(random)
