@@ -81,10 +81,10 @@ def quiet(server: Server, migrated: str) -> Iterator[str]:
     server.drop(dsn)
 
 
-async def _history(dsn: str) -> None:
+async def _history(dsn: str, rows: int = 20_000) -> None:
     connection = await asyncpg.connect(dsn)
     try:
-        await fill(connection, 20_000, 1)
+        await fill(connection, rows, 1)
     finally:
         await connection.close()
 
@@ -163,3 +163,60 @@ def _joined_row_by_row(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _has_networks(node: dict[str, Any]) -> bool:
     """The one row of the chain beside it: no list."""
     return any(child.get("Relation Name") == "networks" for child in node.get("Plans", []))
+
+
+#: Each takes what one block settles, or one batch signs: thousands at once.
+_MANY = 5000
+_LONG: dict[str, str] = {
+    "payments_landed": "select id from payment_queue where status = 'sent' limit $1",
+    "payments_signed": "select id from payment_queue where status = 'pending' limit $1",
+    "payments_fulfil": "select id from payment_queue where status = 'completed' limit $1",
+    "mints_lock": "select id from mint_queue where status = 'pending' limit $1",
+    "mints_signed": "select id from mint_queue where status = 'pending' limit $1",
+    "mints_done": "select id from mint_queue where status = 'pending' limit $1",
+}
+
+
+@pytest.fixture(scope="module")
+def long(server: Server, migrated: str) -> Iterator[str]:
+    """A burst behind a hundred thousand finished payments: reading them all looks cheap."""
+    dsn = server.create(like=migrated)
+    asyncio.run(_history(dsn, 100_000))
+    asyncio.run(_burst(dsn))
+    yield dsn
+    server.drop(dsn)
+
+
+@pytest.mark.parametrize("name", _LONG)
+async def test_a_long_list_is_never_compared_with_each_row(long: str, name: str) -> None:
+    """Five thousand ids and a hundred thousand rows are half a billion comparisons."""
+    connection = await asyncpg.connect(long)
+    try:
+        await connection.execute("set plan_cache_mode = force_custom_plan; set jit = off")
+        await connection.execute("set onsettle.actor = 'engine'")
+        ids = [row["id"] for row in await connection.fetch(_LONG[name], _MANY)]
+        assert len(ids) == _MANY
+        words, numbers = ["0x" + each.hex * 2 for each in ids], list(range(_MANY))
+        arguments = {
+            "payments_landed": (ids, 10, "0x", True, words, numbers),
+            "payments_signed": (ids, numbers, words),
+            "mints_signed": (ids, numbers, words),
+            "mints_done": (ids, numbers, words, True),
+        }
+        trial = connection.transaction()
+        await trial.start()
+        plan = await connection.fetchval(
+            "explain (analyze, timing off, format json) " + sql(name),
+            *arguments.get(name, (ids,)),
+            timeout=60,
+        )
+        await trial.rollback()
+    finally:
+        await connection.close()
+    assert _compared(json.loads(plan)[0]["Plan"]) < 10 * _MANY
+
+
+def _compared(node: dict[str, Any]) -> float:
+    """Pairs of rows that a join looked at and threw away."""
+    own = node.get("Rows Removed by Join Filter", 0) * node["Actual Loops"]
+    return float(own) + sum(_compared(child) for child in node.get("Plans", []))
