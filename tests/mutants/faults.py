@@ -115,6 +115,7 @@ TESTS: dict[Fault, tuple[str, ...]] = {
     Fault.NODE_LAGS: (
         "test_a_node_that_lags_fails_nothing",
         "test_what_a_node_does_not_show_proves_nothing",
+        "test_a_landing_that_a_node_does_not_show_is_not_charged_again",
     ),
     Fault.HAND_EDIT: (
         "test_what_was_given_up_by_hand_and_lands_is_delivered_once",

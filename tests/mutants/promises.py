@@ -171,7 +171,7 @@ PROMISES = (
         promise=6,
         file="engine/notifier.py",
         find='id_ = str(message["id"])',
-        put='id_ = f"{message["id"]}-{time.monotonic()}"',
+        put="id_ = f\"{message['id']}-{time.monotonic()}\"",
         test="tests/integration/webhooks/test_notifier.py"
         "::test_a_failed_delivery_is_tried_again_under_the_same_id",
     ),

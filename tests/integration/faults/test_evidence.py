@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.books import accepted, attempts, journal, running, transactions
-from tests.harness.moves import base_fee, mining
+from tests.harness.moves import STRANGER, ahead, base_fee, mining, transfer_of
 from tests.harness.proxy import FaultProxy
 from tests.harness.stack import PAYEE, PRICE, Stack, eventually
 
@@ -55,6 +55,42 @@ async def test_what_a_node_does_not_show_proves_nothing(
             assert (life.count("pending"), life.count("processing")) == (1, 1), life
         assert len(await transactions(engine)) == 3
         assert await stack.token_balance(PAYEE) == 3 * PRICE
+
+
+async def test_a_landing_that_a_node_does_not_show_is_not_charged_again(
+    proxied: tuple[Stack, FaultProxy],
+) -> None:
+    """A stranger lands the authorization and ours reverts, but the node shows no log of it: that it
+    is used is known, so nothing is sent again, and it completes once the log is shown."""
+    stack, proxy = proxied
+    async with running(stack) as engine:
+        [payer] = await stack.payers(1)
+        body = stack.body(engine, payer)
+        [one] = await accepted(engine, [body])
+        await stack.all_are(engine, [one], "sent")
+        proxy.script("no_logs")
+        await ahead(stack, STRANGER, stack.asset, transfer_of(body))
+        async with mining(stack):
+
+            async def reverted() -> bool:
+                [ours] = await transactions(engine)
+                return bool(ours["state"] == "reverted")
+
+            await eventually(reverted)
+            asked = proxy.seen["eth_getLogs"]
+
+            async def looked_for() -> bool:
+                # Blocks and look-ups: what they decided from nothing would be written by then.
+                return proxy.seen["eth_getLogs"] >= asked + 12
+
+            await eventually(looked_for)
+            proxy.clear()
+            await stack.all_are(engine, [one], "completed")
+            await stack.all_minted(engine, 1)
+        life = [status for status, _ in await journal(engine, one)]
+        assert (life.count("pending"), life.count("processing")) == (1, 1), life
+        assert len(await transactions(engine)) == 1
+        await stack.verified(engine)
 
 
 async def test_an_error_is_no_proof_that_bytes_were_refused(

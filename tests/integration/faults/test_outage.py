@@ -89,6 +89,7 @@ async def test_stopped_workers_change_no_outcome(held: Stack, mined: bool) -> No
     for table, columns in (
         ("networks", ("following_since", "looked_at")),
         ("payment_queue", ("created_at", "processed_at", "sent_at")),
+        ("transactions", ("created_at",)),
     ):
         back = ", ".join(f"{name} = {name} - interval '1 day'" for name in columns)
         await by_hand(held, f"update {table} set {back}")
