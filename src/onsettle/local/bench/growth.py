@@ -116,7 +116,7 @@ async def fill(connection: Connection, rows: int, chain_id: int) -> None:
     # Indexes are built after the rows: that takes a third of the time.
     indexes = await connection.fetch(_INDEXES)
     for index in indexes:
-        await connection.execute(f"drop index {index['name']}")
+        await connection.execute(f"drop index {index['name']}", timeout=_LONG_S)
     salt = secrets.token_hex(16)
     await connection.execute(_PAYMENTS, rows, chain_id, salt, timeout=_LONG_S)
     await connection.execute(_MINTS, timeout=_LONG_S)
@@ -130,5 +130,6 @@ async def fill(connection: Connection, rows: int, chain_id: int) -> None:
     await connection.execute("vacuum analyze", timeout=_LONG_S)
     await connection.execute(
         "set session_replication_role = origin; set statement_timeout = '60s';"
-        " reset maintenance_work_mem; checkpoint"
+        " reset maintenance_work_mem; checkpoint",
+        timeout=_LONG_S,
     )

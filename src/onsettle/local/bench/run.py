@@ -80,7 +80,7 @@ class Run:
             await self._measures().get(name, self._profile)(ground, name)
         except Exception as failure:  # one part, whatever is wrong with it, does not end the run
             self.result["failures"][name] = f"{type(failure).__name__}: {failure}"
-            self._say(f"  FAILED: {failure}")
+            self._say(f"  FAILED: {type(failure).__name__}: {failure}")
         self.result["part_seconds"][name] = round(time.monotonic() - started, 1)
 
     def _measures(self) -> dict[str, Callable[[Ground, str], Awaitable[None]]]:

@@ -104,7 +104,7 @@ class Workers:
         for process in self._processes:
             process.send_signal(signal.SIGUSR1)
             assert process.stdout is not None
-            line = await asyncio.wait_for(process.stdout.readline(), 20)
+            line = await asyncio.wait_for(process.stdout.readline(), _PATIENCE_S)
             told.append(json.loads(line))
         return told
 
