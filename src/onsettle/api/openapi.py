@@ -17,6 +17,7 @@ def add_openapi(app: FastAPI) -> None:
             app.openapi_schema = _build(app)
         return app.openapi_schema
 
+    # FastAPI's own way to change the document; to the type checker it replaces a method.
     app.openapi = build  # type: ignore[method-assign]
 
 

@@ -42,6 +42,7 @@ class BoundedProtocol(H11Protocol):
 
     _arriving: asyncio.TimerHandle | None = None
 
+    # uvicorn takes a narrower type here than asyncio's own protocol does.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > most_connections():
